@@ -1,0 +1,44 @@
+"""The names on the wire: what a client sends, what a servable answers.
+
+Everything here is a plain constant, and this module imports nothing, so that the pipeline, the server and a client
+without TensorFlow agree by importing the same names. Changing a value breaks deployed clients: add, never rename.
+"""
+
+DEFAULT_MODEL_NAME = "generator_attribution"
+
+# Labels of detection: what the primary module is trained on. (Paper, section 3; real is the negative class.)
+REAL_LABEL = 0
+FAKE_LABEL = 1
+
+# Signatures of every servable, whatever is inside (pixel or DCT input; any number of heads, none included).
+SIGNATURE_DEFAULT = "serving_default"
+SIGNATURE_EXAMPLES = "serving_examples"
+SIGNATURE_EXPLAIN = "explain"
+SIGNATURE_TRANSFORM = "transform_features"
+
+# Inputs. A name that ends in "_bytes" is what makes TF Serving's REST API accept {"b64": ...} for it.
+INPUT_IMAGE_BYTES = "image_bytes"  # string [batch]: one encoded image (JPEG, PNG, ...) a row
+INPUT_EXAMPLES = "examples"  # string [batch]: one serialized tf.Example a row
+
+# Outputs; the batch comes first in each, so that REST's row format works.
+OUTPUT_FAKE_PROBABILITY = "fake_probability"  # float32 [batch], 0..1
+OUTPUT_SOURCE_PROBABILITIES = "source_probabilities"  # float32 [batch, heads], 0..1
+OUTPUT_SOURCE_NAMES = "source_names"  # string [batch, heads]: which source each column speaks of
+OUTPUT_VERDICT = "verdict"  # string [batch]: one of the verdicts below, or a source's name
+OUTPUT_DETECTION_HEATMAP = "detection_heatmap"  # float32 [batch, height, width]
+OUTPUT_SOURCE_HEATMAPS = "source_heatmaps"  # float32 [batch, heads, height, width]
+
+# Verdicts other than a source's name.
+VERDICT_REAL = "real"  # the primary module says real, and no head claims the image
+VERDICT_UNKNOWN_GENERATOR = "unknown_generator"  # the primary module says fake, and no head claims the image
+VERDICT_CONTRADICTION = "contradiction"  # the primary module says real, yet a head claims the image
+RESERVED_VERDICTS = (VERDICT_REAL, VERDICT_UNKNOWN_GENERATOR, VERDICT_CONTRADICTION)
+
+# Files of a servable, relative to its version directory.
+ASSET_OPERATING_POINTS = "assets/operating_points.json"  # {"detection": t, "sources": {name: t}, "input": {...}}
+WARMUP_REQUESTS = "assets.extra/tf_serving_warmup_requests"
+
+# Limits that the served graph, the embedded server and the client all state. 64 megapixels is beyond today's phones;
+# a decoded image of that size takes 192 MB.
+MAX_IMAGE_BYTES = 32 * 1024 * 1024
+MAX_IMAGE_PIXELS = 64 * 1024 * 1024
