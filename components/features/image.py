@@ -1,0 +1,69 @@
+"""From encoded bytes to the window of pixels that a model sees, inside the graph.
+
+The rule for size: the window of size x size pixels at the centre of the image, at its native resolution. Nothing is
+ever rescaled, because interpolation rewrites the very frequencies that give a generator away; an image that is
+smaller than the window is refused.
+"""
+
+import tensorflow as tf
+
+# ITU-R 601-2 luma in 16-bit fixed point, as Pillow's convert("L") computes it: published statistics rest on it.
+_RED, _GREEN, _BLUE, _HALF = 19595, 38470, 7471, 0x8000
+
+
+def decode_windows(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
+    """Decodes a batch of images and cuts the central window from each.
+
+    Args:
+        image_bytes: string tensor of shape (batch,): PNG, JPEG, GIF or BMP, of any size not below `size`.
+        size: height and width of the window in pixels.
+
+    Returns:
+        uint8 tensor of shape (batch, size, size, 3), RGB.
+
+    Raises:
+        tf.errors.InvalidArgumentError: (when run) if an image cannot be decoded or is smaller than the window.
+    """
+    windows = tf.map_fn(
+        lambda encoded: _decode_window(encoded, size),
+        image_bytes,
+        fn_output_signature=tf.TensorSpec((size, size, 3), tf.uint8),
+    )
+    return tf.ensure_shape(windows, (None, size, size, 3))
+
+
+def pixels(windows: tf.Tensor) -> tf.Tensor:
+    """Scales RGB windows from 0..255 to -1..1.
+
+    Args:
+        windows: uint8 tensor of shape (batch, size, size, 3).
+
+    Returns:
+        float32 tensor of the same shape.
+    """
+    return tf.cast(windows, tf.float32) / 127.5 - 1.0
+
+
+def grey(windows: tf.Tensor) -> tf.Tensor:
+    """Converts RGB windows to luma (ITU-R 601-2, rounded to integers).
+
+    Args:
+        windows: uint8 tensor of shape (batch, size, size, 3).
+
+    Returns:
+        float32 tensor of shape (batch, size, size, 1), whole numbers 0..255.
+    """
+    channels = tf.cast(windows, tf.int32)
+    luma = _RED * channels[..., 0:1] + _GREEN * channels[..., 1:2] + _BLUE * channels[..., 2:3] + _HALF
+    return tf.cast(tf.bitwise.right_shift(luma, 16), tf.float32)
+
+
+def _decode_window(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image = tf.ensure_shape(image, (None, None, 3))
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    tf.debugging.assert_greater_equal(
+        tf.minimum(height, width), size, message=f"image is smaller than the model's window of {size} x {size} pixels"
+    )
+    top, left = (height - size) // 2, (width - size) // 2
+    return image[top : top + size, left : left + size]

@@ -1,0 +1,78 @@
+"""The one block that all modules are made of: convolution, batch normalisation, ReLU."""
+
+from collections.abc import Callable
+
+import keras
+
+from components.models.parameters import LayerParameters
+
+BATCH_NORM_EPSILON = 1e-3
+
+Block = Callable[[keras.KerasTensor], keras.KerasTensor]
+
+
+class LayerFactory:
+    """Makes the named layers of one module, each with an initialiser of its own.
+
+    Args:
+        prefix: first letter of every layer's name: "d" for the detecting primary module, "a" for an attributing head.
+        parameters: initialisation and batch-normalisation momentum.
+        seed: seed of the module; layer number i starts from seed + i, so that equally shaped layers start different.
+    """
+
+    def __init__(self, prefix: str, parameters: LayerParameters, seed: int) -> None:
+        self._prefix = prefix
+        self._parameters = parameters
+        self._seed = seed
+
+    def block(self, index: int, filters: int, kernel: int, stride: int = 1, normalise: bool = True) -> Block:
+        """Returns Conv2D -> BatchNormalization (optional) -> ReLU, named e.g. dConv_02, dBNorm_02, dRelu_02."""
+        convolution = keras.layers.Conv2D(
+            filters,
+            kernel,
+            strides=stride,
+            padding="same",
+            kernel_initializer=self._initializer(index, relu=True),
+            name=f"{self._prefix}Conv_{index:02d}",
+        )
+        normalisation = (
+            keras.layers.BatchNormalization(
+                momentum=self._parameters.batch_norm_momentum,
+                epsilon=BATCH_NORM_EPSILON,
+                name=f"{self._prefix}BNorm_{index:02d}",
+            )
+            if normalise
+            else None
+        )
+        activation = keras.layers.ReLU(name=f"{self._prefix}Relu_{index:02d}")
+
+        def apply(inputs: keras.KerasTensor) -> keras.KerasTensor:
+            outputs = convolution(inputs)
+            if normalisation is not None:
+                outputs = normalisation(outputs)
+            return activation(outputs)
+
+        return apply
+
+    def decision(self, pooled: bool) -> Block:
+        """Returns global average pooling (pooled) or flattening, then one sigmoid unit."""
+        reduction: keras.layers.Layer = (
+            keras.layers.GlobalAveragePooling2D(name=f"{self._prefix}GAP")
+            if pooled
+            else keras.layers.Flatten(name=f"{self._prefix}Flatten")
+        )
+        unit = keras.layers.Dense(
+            1,
+            activation="sigmoid",
+            kernel_initializer=self._initializer(0, relu=False),
+            name=f"{self._prefix}Decision",
+        )
+        return lambda inputs: unit(reduction(inputs))
+
+    def _initializer(self, index: int, relu: bool) -> keras.initializers.Initializer:
+        seed = self._seed + index
+        if self._parameters.initialization == "paper":
+            return keras.initializers.RandomNormal(0.0, 0.02, seed=seed)
+        if relu:
+            return keras.initializers.HeNormal(seed=seed)
+        return keras.initializers.GlorotUniform(seed=seed)

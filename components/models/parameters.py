@@ -1,0 +1,24 @@
+"""Parameters of the network's layers that the paper fixes and that we leave open."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.parameters import Parameters
+
+
+class LayerParameters(Parameters):
+    """How layers start and how batch normalisation averages.
+
+    Attributes:
+        initialization: "paper", normal with standard deviation 0.02 as published; or "he", scaled to the fan-in of
+            each layer (He et al. 2015), which learns from hundreds of images where the former needs tens of thousands.
+        batch_norm_momentum: share of the old moving statistics that a step keeps. The published 0.99 needs several
+            hundred steps to settle; short trainings want less.
+    """
+
+    initialization: Literal["he", "paper"] = "he"
+    batch_norm_momentum: float = Field(default=0.9, gt=0.0, lt=1.0)
+
+
+PAPER_LAYERS = LayerParameters(initialization="paper", batch_norm_momentum=0.99)

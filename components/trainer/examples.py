@@ -1,0 +1,145 @@
+"""Reading the Examples artifact: labels by name, images as model inputs.
+
+Images stay encoded on disk and are decoded by the transform graph inside the input pipeline, so that training sees
+exactly what serving will see.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+from components.features import names
+from components.features.parameters import InputParameters
+from components.trainer.parameters import TrainingParameters
+
+# Batches of image bytes -> transformed features; the layer that Transform exports.
+TransformFunction = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+
+# Encoded images held back for shuffling where the decoded split does not fit the memory budget.
+_SHUFFLE_BUFFER = 8192
+
+_BYTES_OF_FLOAT32 = 4
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a dataset: where it lies, and what is in it, in the order of the files.
+
+    Attributes:
+        name: "train", "eval", "test" or "testonly".
+        files: GZIP-compressed TFRecord files.
+        labels: int32 (count,), 0 real and 1 fake.
+        sources: str (count,).
+        paths: str (count,), relative to the image tree.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    labels: np.ndarray
+    sources: np.ndarray
+    paths: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    @cached_property
+    def source_names(self) -> tuple[str, ...]:
+        """The distinct sources, sorted."""
+        return tuple(sorted(set(self.sources.tolist())))
+
+
+def read_split(name: str, files: Sequence[str]) -> Split:
+    """Reads labels, sources and paths of a split in one pass.
+
+    Args:
+        name: of the split.
+        files: GZIP-compressed TFRecord files of tf.Example.
+
+    Returns:
+        The split; its order is that of `image_bytes` on the same files.
+
+    Raises:
+        ValueError: if the files hold no example.
+    """
+    spec = {
+        names.LABEL: tf.io.FixedLenFeature([], tf.int64),
+        names.SOURCE: tf.io.FixedLenFeature([], tf.string),
+        names.PATH: tf.io.FixedLenFeature([], tf.string),
+    }
+    labels, sources, paths = [], [], []
+    for batch in _records(files).batch(1024).map(lambda records: tf.io.parse_example(records, spec)):
+        labels.append(batch[names.LABEL].numpy())
+        sources.extend(value.decode() for value in batch[names.SOURCE].numpy())
+        paths.extend(value.decode() for value in batch[names.PATH].numpy())
+    if not labels:
+        raise ValueError(f"split '{name}': holds no image. Prepare the dataset with a larger share for it.")
+    return Split(
+        name, tuple(sorted(files)), np.concatenate(labels).astype(np.int32), np.array(sources), np.array(paths)
+    )
+
+
+def model_inputs(split: Split, transform: TransformFunction, representation: str, batch_size: int) -> tf.data.Dataset:
+    """Returns the model inputs of a split, in file order.
+
+    Returns:
+        Dataset of float32 (batch, height, width, channels); the last batch may be smaller, none is dropped.
+    """
+    return (
+        image_bytes(split)
+        .batch(batch_size)
+        .map(lambda encoded: transform({names.IMAGE_BYTES: encoded})[representation], num_parallel_calls=2)
+        .prefetch(2)
+    )
+
+
+def training_batches(
+    split: Split,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    transform: TransformFunction,
+    inputs: InputParameters,
+    parameters: TrainingParameters,
+) -> tf.data.Dataset:
+    """Returns shuffled batches, in a new order each time the dataset is iterated.
+
+    Args:
+        split: the images.
+        targets: float32 (count,), 0 or 1.
+        weights: float32 (count,), weight of each image in the loss.
+        transform: from image bytes to features.
+        inputs: representation and size of the model's input.
+        parameters: batch size, seed and memory budget.
+
+    Returns:
+        Dataset of (inputs float32 (batch, ...), targets float32 (batch,), weights float32 (batch,)).
+    """
+    answers = tf.data.Dataset.from_tensor_slices((targets.astype(np.float32), weights.astype(np.float32)))
+    decoded_bytes = split.count * int(np.prod(inputs.shape)) * _BYTES_OF_FLOAT32
+    if decoded_bytes <= parameters.memory_budget_mb * 2**20:
+        decoded = model_inputs(split, transform, inputs.representation, parameters.batch_size).unbatch()
+        examples = tf.data.Dataset.zip(decoded, answers).cache()
+        batches = examples.shuffle(split.count, seed=parameters.seed).batch(parameters.batch_size)
+        return batches.map(lambda images, answers: (images, *answers)).prefetch(2)
+
+    def decode(encoded: tf.Tensor, answers: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        return (transform({names.IMAGE_BYTES: encoded})[inputs.representation], *answers)
+
+    encoded = tf.data.Dataset.zip(image_bytes(split), answers)
+    shuffled = encoded.shuffle(min(split.count, _SHUFFLE_BUFFER), seed=parameters.seed)
+    return shuffled.batch(parameters.batch_size).map(decode, num_parallel_calls=2).prefetch(2)
+
+
+def image_bytes(split: Split) -> tf.data.Dataset:
+    """Returns the encoded images of a split, in file order: dataset of string scalars."""
+    spec = {names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
+    return _records(split.files).map(lambda record: tf.io.parse_single_example(record, spec)[names.IMAGE_BYTES])
+
+
+def _records(files: Sequence[str]) -> tf.data.Dataset:
+    # Sorted and read one after the other: the order is part of the contract between labels and images.
+    return tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
