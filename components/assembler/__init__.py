@@ -1,0 +1,1 @@
+"""The assembling step: the primary module and every blessed head become one servable."""

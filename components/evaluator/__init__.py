@@ -1,0 +1,1 @@
+"""Metrics, operating points, thresholds for blessing, plots and the report."""

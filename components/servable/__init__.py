@@ -1,0 +1,1 @@
+"""The graph that is served, and how it is written."""

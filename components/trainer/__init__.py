@@ -1,0 +1,1 @@
+"""The training steps and the one training loop under them."""

@@ -4,7 +4,7 @@ Images stay encoded on disk and are decoded by the transform graph inside the in
 exactly what serving will see.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,10 +13,8 @@ import tensorflow as tf
 
 from components.features import names
 from components.features.parameters import InputParameters
+from components.features.transform import TransformFunction
 from components.trainer.parameters import TrainingParameters
-
-# Batches of image bytes -> transformed features; the layer that Transform exports.
-TransformFunction = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 # Encoded images held back for shuffling where the decoded split does not fit the memory budget.
 _SHUFFLE_BUFFER = 8192
@@ -92,7 +90,7 @@ def model_inputs(split: Split, transform: TransformFunction, representation: str
     return (
         image_bytes(split)
         .batch(batch_size)
-        .map(lambda encoded: transform({names.IMAGE_BYTES: encoded})[representation], num_parallel_calls=2)
+        .map(lambda encoded: transform(encoded)[representation], num_parallel_calls=2)
         .prefetch(2)
     )
 
@@ -127,7 +125,7 @@ def training_batches(
         return batches.map(lambda images, answers: (images, *answers)).prefetch(2)
 
     def decode(encoded: tf.Tensor, answers: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        return (transform({names.IMAGE_BYTES: encoded})[inputs.representation], *answers)
+        return (transform(encoded)[inputs.representation], *answers)
 
     encoded = tf.data.Dataset.zip(image_bytes(split), answers)
     shuffled = encoded.shuffle(min(split.count, _SHUFFLE_BUFFER), seed=parameters.seed)

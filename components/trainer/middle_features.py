@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.features.transform import TransformFunction
 from components.models.primary import MIDDLE_LAYER
-from components.trainer.examples import Split, TransformFunction, model_inputs
+from components.trainer.examples import Split, model_inputs
 
 _EXTRACTION_BATCH = 64
 

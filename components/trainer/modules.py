@@ -15,10 +15,11 @@ import tensorflow as tf
 
 from components.evaluator.operating_point import OperatingPoint, choose_threshold
 from components.features.parameters import InputParameters
+from components.features.transform import TransformFunction
 from components.models.primary import MIDDLE_LAYER, build_primary
 from components.models.secondary import build_secondary
 from components.trainer import middle_features
-from components.trainer.examples import Split, TransformFunction, model_inputs, training_batches
+from components.trainer.examples import Split, model_inputs, training_batches
 from components.trainer.loop import History, class_weights, scores, train
 from components.trainer.parameters import TrainingParameters
 
@@ -52,7 +53,7 @@ def train_primary(
     """Trains the primary module.
 
     Args:
-        splits: "train" and "eval", and any further split to score.
+        splits: "train" and "eval"; "eval" and any further split are scored.
         transform: from image bytes to features.
         inputs: representation and size.
         parameters: of the training.
@@ -69,6 +70,7 @@ def train_primary(
     training, validation = splits["train"], splits["eval"]
     _require_both_classes(training, training.labels, "real", "fake")
     model = build_primary(inputs.shape, inputs.representation == "pixel", parameters.layers, parameters.seed)
+
     def batches_of(split: Split) -> tf.data.Dataset:
         return training_batches(
             split,
@@ -84,6 +86,7 @@ def train_primary(
     scored = {
         name: scores(model, model_inputs(split, transform, inputs.representation, parameters.batch_size))
         for name, split in splits.items()
+        if name != "train"
     }
     point = choose_threshold(
         validation.labels, scored["eval"], parameters.operating_point.rule, parameters.operating_point.threshold
@@ -106,7 +109,7 @@ def train_head(
     Args:
         source: name of the source; its images are the positive class, all others the negative one.
         primary: the trained primary module; not changed.
-        splits: "train" and "eval", and any further split to score.
+        splits: "train" and "eval"; "eval" and any further split are scored.
         transform: from image bytes to features.
         inputs: representation and size.
         parameters: of the training.
@@ -151,8 +154,11 @@ def train_head(
         logs,
     )
     scored = {
-        name: scores(model, (batch for batch, _, _ in middle_features.batches(array, targets[name], weights[name], size)))
+        name: scores(
+            model, (batch for batch, _, _ in middle_features.batches(array, targets[name], weights[name], size))
+        )
         for name, array in features.items()
+        if name != "train"
     }
     point = choose_threshold(
         targets["eval"].astype(int),

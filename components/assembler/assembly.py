@@ -1,0 +1,93 @@
+"""From trained modules to one servable: which heads go in, and why others do not."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from components.errors import StepRefusedError
+from components.features.parameters import InputParameters
+from components.features.transform import ExportedTransform
+from components.servable.export import export_servable
+from components.servable.operating_points import OperatingPoints
+from components.trainer import artifacts
+
+ASSEMBLY_FILE = "assembly.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained module with the Evaluator's judgement.
+
+    Attributes:
+        model: folder of the Model artifact.
+        blessed: whether it reached its gates.
+    """
+
+    model: Path
+    blessed: bool
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What a servable is made of.
+
+    Attributes:
+        primary: folder of the primary module's artifact.
+        heads: source -> folder of its head's artifact, in the order of the outputs.
+        left_out: sources whose head was not blessed.
+    """
+
+    primary: str
+    heads: Mapping[str, str]
+    left_out: Sequence[str]
+
+
+def assemble(
+    folder: Path, transform_graph: str, inputs: InputParameters, primary: Candidate, heads: Mapping[str, Candidate]
+) -> Assembly:
+    """Writes one servable of the primary module and every blessed head.
+
+    Args:
+        folder: of the Model artifact to write: Format-Serving/ and assembly.json.
+        transform_graph: URI of the TransformGraph artifact.
+        inputs: representation and size.
+        primary: the primary module.
+        heads: source -> head, in the order of the outputs.
+
+    Returns:
+        What went in and what did not.
+
+    Raises:
+        StepRefusedError: if the primary module is not blessed: every verdict rests on it.
+    """
+    if not primary.blessed:
+        raise StepRefusedError(
+            "the primary module is not blessed: it missed a gate of evaluation.detection (see the report). "
+            "No servable is assembled; what is served now stays."
+        )
+    blessed = {source: candidate.model for source, candidate in heads.items() if candidate.blessed}
+    points = OperatingPoints(
+        artifacts.read_description(primary.model).operating_point.threshold,
+        {source: artifacts.read_description(model).operating_point.threshold for source, model in blessed.items()},
+    )
+    export_servable(
+        folder / artifacts.SERVING_FOLDER,
+        ExportedTransform(transform_graph),
+        inputs,
+        artifacts.read_model(primary.model),
+        {source: artifacts.read_model(model) for source, model in blessed.items()},
+        points,
+    )
+    assembly = Assembly(
+        str(primary.model),
+        {source: str(model) for source, model in blessed.items()},
+        [source for source in heads if source not in blessed],
+    )
+    (folder / ASSEMBLY_FILE).write_text(json.dumps(asdict(assembly), indent=2) + "\n")
+    return assembly
+
+
+def read_assembly(folder: Path) -> Assembly:
+    """Reads assembly.json of an assembled Model artifact."""
+    return Assembly(**json.loads((folder / ASSEMBLY_FILE).read_text()))

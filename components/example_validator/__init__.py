@@ -1,0 +1,1 @@
+"""The gate on data: anomalies that matter stop the run."""

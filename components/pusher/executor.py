@@ -1,0 +1,38 @@
+"""Executor of the push."""
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from tfx import types
+from tfx.components.pusher import executor as tfx_executor
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils, standard_component_specs
+
+from components.errors import StepRefusedError
+from components.pusher.push import push_version
+
+
+class AtomicPusherExecutor(tfx_executor.Executor):
+    """Copies the blessed servable; the checks of the blessing are TFX's."""
+
+    def Do(  # noqa: N802 (the name is TFX's)
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `<base directory>/<version>` and records it in the PushedModel artifact."""
+        if not self.CheckBlessing(input_dict):
+            raise StepRefusedError("the servable was not blessed by ServableValidator; nothing is pushed.")
+        destination = json_format.Parse(
+            exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], pusher_pb2.PushDestination()
+        )
+        model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
+        version = push_version(
+            Path(self.GetModelPath(input_dict)),
+            Path(destination.filesystem.base_directory),
+            {"model_artifact": str(model.id), "model_uri": model.uri},
+        )
+        pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
+        self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)

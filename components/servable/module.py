@@ -1,0 +1,142 @@
+"""The graph that is served: preprocessing, the primary module, its heads, and the verdict."""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from components.features import names
+from components.features.parameters import InputParameters
+from components.features.transform import TransformFunction
+from components.models import primary as primary_module
+from components.models import secondary as secondary_module
+from components.models.heatmaps import contribution_map
+from components.servable.operating_points import OperatingPoints
+from components.servable.verdict import verdicts
+from serving import contract
+
+# For evaluation alone: the label of a head, "did this source make the image?", as the Evaluator needs it beside the
+# scores. Not among the signatures of a pushed servable.
+SIGNATURE_LABELS = "attribution_labels"
+OUTPUT_IS_SOURCE = "is_source"
+
+
+class AttributionModule(tf.Module):
+    """Answers what a servable is asked, from encoded bytes to verdicts.
+
+    Args:
+        transform: what Transform exported: image bytes to features.
+        inputs: representation and size that the primary module reads.
+        primary: the primary module.
+        heads: source name -> its head; the order is the order of the outputs. May be empty.
+        points: thresholds; its sources must be those of the heads, in the same order.
+
+    Raises:
+        ValueError: if the thresholds' sources are not the heads' sources.
+    """
+
+    def __init__(
+        self,
+        transform: TransformFunction,
+        inputs: InputParameters,
+        primary: keras.Model,
+        heads: Mapping[str, keras.Model],
+        points: OperatingPoints,
+    ) -> None:
+        super().__init__(name="generator_attribution")
+        if list(points.sources) != list(heads):
+            raise ValueError(f"operating points are for {list(points.sources)}, the heads are {list(heads)}.")
+        self._transform = transform
+        self._representation = inputs.representation
+        self._primary = primary_module.with_features(primary)
+        self._primary_kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
+        self._source_names = list(heads)
+        self._heads = [secondary_module.with_features(head) for head in heads.values()]
+        self._head_kernels = [head.get_layer(secondary_module.DECISION_LAYER).kernel for head in heads.values()]
+        self._detection_threshold = points.detection
+        self._source_thresholds = list(points.sources.values())
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_IMAGE_BYTES)])
+    def serve_image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Signature `serving_default`: encoded images to probabilities and verdicts."""
+        return self._answers(image_bytes)[0]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
+    def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Signature `serving_examples`: serialized tf.Examples to probabilities and verdicts."""
+        return self._answers(_image_bytes_of(examples))[0]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_IMAGE_BYTES)])
+    def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Signature `explain`: the answers and a heatmap for each of the models that gave them."""
+        answers, last_features, head_features = self._answers(image_bytes)
+        detection = contribution_map(last_features, tf.convert_to_tensor(self._primary_kernel))
+        if self._heads:
+            maps = [
+                contribution_map(features, tf.convert_to_tensor(kernel))
+                for features, kernel in zip(head_features, self._head_kernels, strict=True)
+            ]
+            sources = tf.stack(maps, axis=1)
+        else:
+            batch, height, width = tf.unstack(tf.shape(detection))
+            sources = tf.zeros((batch, 0, height, width))
+        return {
+            **answers,
+            contract.OUTPUT_DETECTION_HEATMAP: detection,
+            contract.OUTPUT_SOURCE_HEATMAPS: sources,
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Signature `transform_features`: serialized tf.Examples to the features that models see."""
+        return self._transform(_image_bytes_of(examples))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
+    def attribution_labels(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Signature `attribution_labels`: is each example's source the one of column i? int64 (batch, heads)."""
+        spec = {names.SOURCE: tf.io.FixedLenFeature([], tf.string)}
+        source = tf.io.parse_example(examples, spec)[names.SOURCE]
+        is_source = source[:, tf.newaxis] == tf.constant(self._source_names, tf.string, (1, len(self._source_names)))
+        return {OUTPUT_IS_SOURCE: tf.cast(is_source, tf.int64)}
+
+    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
+        """Returns the signatures of a servable, by their names in the contract."""
+        return {
+            contract.SIGNATURE_DEFAULT: self.serve_image_bytes,
+            contract.SIGNATURE_EXAMPLES: self.serve_examples,
+            contract.SIGNATURE_EXPLAIN: self.explain,
+            contract.SIGNATURE_TRANSFORM: self.transform_features,
+        }
+
+    def _answers(self, image_bytes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, list[tf.Tensor]]:
+        """Returns the four outputs, the primary module's last features, and those of each head."""
+        model_inputs = self._transform(image_bytes)[self._representation]
+        middle_features, last_features, decision = self._primary(model_inputs, training=False)
+        fake_probability = decision[:, 0]
+        batch = tf.shape(fake_probability)[0]
+        head_outputs = [head(middle_features, training=False) for head in self._heads]
+        if head_outputs:
+            source_probabilities = tf.concat([probability for _, probability in head_outputs], axis=1)
+            source_names = tf.tile(tf.constant([self._source_names]), [batch, 1])
+        else:
+            source_probabilities = tf.zeros((batch, 0))
+            source_names = tf.zeros((batch, 0), tf.string)
+        verdict = verdicts(
+            fake_probability,
+            source_probabilities,
+            self._detection_threshold,
+            self._source_thresholds,
+            self._source_names,
+        )
+        answers = {
+            contract.OUTPUT_FAKE_PROBABILITY: fake_probability,
+            contract.OUTPUT_SOURCE_PROBABILITIES: source_probabilities,
+            contract.OUTPUT_SOURCE_NAMES: source_names,
+            contract.OUTPUT_VERDICT: verdict,
+        }
+        return answers, last_features, [features for features, _ in head_outputs]
+
+
+def _image_bytes_of(examples: tf.Tensor) -> tf.Tensor:
+    spec = {names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
+    return tf.io.parse_example(examples, spec)[names.IMAGE_BYTES]

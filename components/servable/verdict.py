@@ -1,0 +1,46 @@
+"""The verdict on an image: one rule, written once, inside the served graph.
+
+The primary module has priority. Among heads that claim the image the strongest wins; a fake that no head claims comes
+from an unknown generator; a real one that a head claims is a contradiction, which is reported as such, never hidden.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from serving import contract
+
+
+def verdicts(
+    fake_probability: tf.Tensor,
+    source_probabilities: tf.Tensor,
+    detection_threshold: float,
+    source_thresholds: Sequence[float],
+    source_names: Sequence[str],
+) -> tf.Tensor:
+    """Decides each row of a batch.
+
+    Args:
+        fake_probability: float32 (batch,), 0..1.
+        source_probabilities: float32 (batch, heads), 0..1; heads may be 0.
+        detection_threshold: the image counts as fake from this probability on.
+        source_thresholds: of each head; it claims the image from this probability on.
+        source_names: of each head.
+
+    Returns:
+        string (batch,): a source's name, "real", "unknown_generator" or "contradiction".
+
+    Raises:
+        ValueError: if names and thresholds differ in number.
+    """
+    if len(source_thresholds) != len(source_names):
+        raise ValueError(f"{len(source_names)} source names but {len(source_thresholds)} thresholds.")
+    fake = fake_probability >= detection_threshold
+    unclaimed = tf.where(fake, contract.VERDICT_UNKNOWN_GENERATOR, contract.VERDICT_REAL)
+    if not source_names:
+        return unclaimed
+    claims = source_probabilities >= tf.constant(list(source_thresholds), tf.float32)
+    # Probabilities are never negative, so a head that does not claim the image can never win.
+    strongest = tf.argmax(tf.where(claims, source_probabilities, -1.0), axis=1)
+    claimed = tf.where(fake, tf.gather(tf.constant(list(source_names)), strongest), contract.VERDICT_CONTRADICTION)
+    return tf.where(tf.reduce_any(claims, axis=1), claimed, unclaimed)

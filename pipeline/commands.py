@@ -1,0 +1,188 @@
+"""What each `genattr` command does, once its arguments are parsed."""
+
+import argparse
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from pipeline import console
+from pipeline.config import ConfigurationError
+
+DONE, FAILED, BAD_USAGE = 0, 1, 2
+
+
+def guarded(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Runs a command; what it refuses is said in one line, without a traceback.
+
+    Args:
+        command: of this module.
+        options: parsed arguments.
+
+    Returns:
+        The exit code: the command's own; 2 for bad configuration or arguments; 1 for anything that failed.
+    """
+    _quiet_libraries(options.verbose)
+    from components.errors import StepRefusedError
+
+    try:
+        return command(options)
+    except (ConfigurationError, ValueError) as error:
+        return _say(options, error, BAD_USAGE)
+    except (OSError, StepRefusedError) as error:
+        return _say(options, error, FAILED)
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return FAILED
+    except Exception as error:
+        if options.verbose or not _is_known(error):
+            raise
+        return _say(options, error, FAILED)
+
+
+def sample(options: argparse.Namespace) -> int:
+    """Makes the synthetic image tree."""
+    from components.dataset.generators import DEFAULT_GENERATORS
+    from components.dataset.sample import write_sample_tree
+
+    with console.progress("sampling") as advance:
+        summary = write_sample_tree(
+            options.out,
+            per_source=options.per_source,
+            size=options.size,
+            seed=options.seed,
+            generators=tuple(options.generators or DEFAULT_GENERATORS),
+            progress=advance,
+        )
+    if options.json:
+        _print_json(summary.to_dict())
+    else:
+        console.counts(f"images in {options.out}", summary.counts)
+    return DONE
+
+
+def prepare(options: argparse.Namespace) -> int:
+    """Turns an image tree into a dataset."""
+    from components.dataset.parameters import PreparationParameters
+    from components.dataset.prepare import prepare as prepare_dataset
+
+    names = ("size", "crop", "perturb", "train", "eval", "test", "span", "seed", "workers")
+    parameters = PreparationParameters(**{name: getattr(options, name) for name in names})
+    with console.progress("preparing") as advance:
+        manifest = prepare_dataset(options.images, options.out, parameters, progress=advance)
+    if options.json:
+        _print_json(manifest.summary())
+    else:
+        console.dataset(manifest, options.out / f"span-{options.span}")
+    return DONE
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the pipeline."""
+    from pathlib import Path
+
+    from pipeline.config import load_config, require_dataset
+
+    config = load_config(Path(options.config), options.overrides)
+    require_dataset(config)
+    listener = console.RunConsole(silent=options.json)
+    listener.loading()
+    from pipeline.local import run_pipeline
+
+    outcome = run_pipeline(config, options.runner, listener)
+    if options.json:
+        _print_json(console.outcome_values(outcome))
+    else:
+        listener.finished(outcome)
+    if outcome.error is None:
+        return DONE
+    if options.verbose:
+        raise outcome.error
+    return FAILED
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serves a servable until it is told to stop."""
+    logging.getLogger("serving").setLevel(logging.INFO)
+    from serving.server import ServerOptions, run_server
+
+    server = ServerOptions(
+        options.model_base_dir,
+        model_name=options.model_name,
+        host=options.host,
+        grpc_port=options.grpc_port,
+        rest_port=options.rest_port,
+    )
+    run_server(server, ready=lambda addresses: console.serving(addresses, options.model_name))
+    return DONE
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Asks for verdicts. Exit code 1 if any image could not be judged."""
+    from serving import contract, formats
+    from serving.client import open_predictor
+    from serving.predict import find_images, predict_files
+
+    images = find_images(options.paths)
+    failures = 0
+    with ExitStack() as stack:
+        stream = sys.stdout
+        if options.output:
+            stream = stack.enter_context(options.output.open("w", newline=""))
+        advance = stack.enter_context(console.progress("asking"))
+        predictor = stack.enter_context(
+            open_predictor(model=options.model, grpc=options.grpc, rest=options.rest, model_name=options.model_name)
+        )
+        signature = contract.SIGNATURE_EXPLAIN if options.heatmaps else contract.SIGNATURE_DEFAULT
+
+        def rows() -> Any:
+            nonlocal failures
+            answered = predict_files(predictor, images, batch_size=options.batch_size, signature=signature)
+            for number, row in enumerate(answered, start=1):
+                advance(number, len(images), str(row.path))
+                if row.error:
+                    failures += 1
+                elif options.heatmaps:
+                    from serving.pictures import write_heatmaps
+
+                    write_heatmaps(row, options.heatmaps, getattr(predictor, "view", None))
+                yield row
+
+        writer = {"table": formats.write_table, "csv": formats.write_csv, "jsonl": formats.write_jsonl}[options.format]
+        writer(rows(), stream)
+    if failures:
+        console.error(f"{failures} of {len(images)} images could not be judged; the reason stands beside each.")
+    return FAILED if failures else DONE
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Goes the whole way with everything set."""
+    from pipeline.demo import run_demo
+
+    return run_demo(options.config, options.per_source)
+
+
+def _quiet_libraries(verbose: bool) -> None:
+    """Lets our own messages through, and the libraries' only when asked."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.INFO if verbose else logging.ERROR)
+    if not verbose:
+        warnings.simplefilter("ignore")
+
+
+def _is_known(error: Exception) -> bool:
+    """Whether an exception is one of ours, whose message says all."""
+    return type(error).__module__.split(".")[0] in ("components", "pipeline", "serving")
+
+
+def _say(options: argparse.Namespace, error: BaseException, code: int) -> int:
+    if options.verbose:
+        logging.getLogger(__name__).exception("the command failed")
+    console.error(str(error))
+    return code
+
+
+def _print_json(values: Any) -> None:
+    sys.stdout.write(json.dumps(values, indent=2) + "\n")

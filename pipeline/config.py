@@ -1,0 +1,277 @@
+"""The one configuration of a pipeline: a YAML file, validated whole before anything starts.
+
+It is composed of the parameter classes that the steps own. Every problem is reported at once, each with the field, the
+rule, the value received and the fix.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from components.evaluator.parameters import EvaluationParameters
+from components.features.parameters import InputParameters
+from components.parameters import Parameters
+from components.trainer.parameters import TrainingParameters
+from components.validator.parameters import ValidationParameters
+from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_FIXES = {
+    "extra_forbidden": "Remove it, or correct its spelling; keys here: {keys}.",
+    "missing": "Add it.",
+    "int_type": "Write a whole number without quotes.",
+    "float_type": "Write a number without quotes.",
+    "string_type": "Write text; put quotes around it if it looks like a number.",
+    "bool_type": "Write true or false.",
+    "literal_error": "Choose one of these.",
+    "list_type": "Write a list: [first, second], or one '- item' a line.",
+    "model_type": "Write a mapping of keys to values.",
+}
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message has one line a problem."""
+
+
+class DataParameters(Parameters):
+    """Which prepared dataset a run reads.
+
+    Attributes:
+        dataset: folder that `genattr prepare` wrote, holding span-<N> folders. Relative to the current folder.
+        span: the span to read; None takes the newest, as a scheduled run wants.
+    """
+
+    dataset: str = Field(min_length=1)
+    span: int | None = Field(default=None, ge=0)
+
+
+class SourceParameters(Parameters):
+    """One source that gets a head. In YAML, the bare name is enough.
+
+    Attributes:
+        name: directory name of the source.
+        span: the span that its head is trained on; None is `data.span`. A generator that came later is added with a
+            span of its own, and neither the primary module nor any other head is trained again.
+    """
+
+    name: str = Field(min_length=1)
+    span: int | None = Field(default=None, ge=0)
+
+    @field_validator("name")
+    @classmethod
+    def _usable(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError("must start with a letter or digit and hold only letters, digits, '_', '.' and '-'")
+        if name in RESERVED_VERDICTS:
+            raise ValueError(f"must not be one of the verdicts {', '.join(RESERVED_VERDICTS)}")
+        return name
+
+
+class PipelineConfig(Parameters):
+    """Everything that a run needs to know.
+
+    Attributes:
+        name: of the pipeline; also what TFX's cache is kept under.
+        data: which dataset.
+        output_root: folder for metadata, artifacts, pushed servables and reports. Relative to the current folder.
+        input: what the models see.
+        primary: training of the primary module.
+        secondary: training of each head.
+        sources: the sources that get a head, in the order of the servable's outputs.
+        evaluation: what blesses a model.
+        validation: the last check before a push.
+        beam_pipeline_args: options of the data-parallel steps, e.g. another runner.
+    """
+
+    name: str = Field(min_length=1, max_length=63)
+    data: DataParameters
+    output_root: str = Field(min_length=1)
+    input: InputParameters = InputParameters()
+    primary: TrainingParameters = TrainingParameters()
+    secondary: TrainingParameters = TrainingParameters()
+    sources: tuple[SourceParameters, ...] = ()
+    evaluation: EvaluationParameters = EvaluationParameters()
+    validation: ValidationParameters = ValidationParameters()
+    beam_pipeline_args: tuple[str, ...] = ("--runner=FnApiRunner",)
+
+    @field_validator("name")
+    @classmethod
+    def _usable(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError("must start with a letter or digit and hold only letters, digits, '_', '.' and '-'")
+        return name
+
+    @field_validator("beam_pipeline_args", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _bare_names(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple({"name": item} if isinstance(item, str) else item for item in value)
+
+    @model_validator(mode="after")
+    def _distinct_sources(self) -> "PipelineConfig":
+        names = [source.name for source in self.sources]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"sources: each may stand there once, {', '.join(repeated)} is repeated")
+        return self
+
+    @property
+    def dataset(self) -> Path:
+        """Absolute path of the prepared dataset."""
+        return Path(self.data.dataset).expanduser().absolute()
+
+    @property
+    def root(self) -> Path:
+        """Absolute path of the output root."""
+        return Path(self.output_root).expanduser().absolute()
+
+    @property
+    def serving_base(self) -> Path:
+        """Base directory of the pushed versions."""
+        return self.root / "serving" / DEFAULT_MODEL_NAME
+
+    @property
+    def metadata_path(self) -> Path:
+        """The SQLite metadata store."""
+        return self.root / "metadata" / "metadata.sqlite"
+
+    def to_yaml(self) -> str:
+        """Returns the whole configuration, defaults included, as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Reads and validates a configuration file.
+
+    Args:
+        path: YAML file.
+        overrides: "dotted.key=value" each; the value is read as YAML.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigurationError: if the file cannot be read, or anything in it is wrong.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}.") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path}: must hold a mapping of keys to values, found {type(values).__name__}.")
+    for override in overrides:
+        _apply(values, override)
+    return validate_config(values, str(path))
+
+
+def validate_config(values: Mapping[str, Any], origin: str) -> PipelineConfig:
+    """Validates a configuration that was read already.
+
+    Args:
+        values: the mapping.
+        origin: named in messages.
+
+    Raises:
+        ConfigurationError: with a line for each problem.
+    """
+    try:
+        return PipelineConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{origin}: {_sentence(problem)}" for problem in error.errors(include_url=False)]
+        raise ConfigurationError("\n".join(lines)) from error
+
+
+def require_dataset(config: PipelineConfig) -> None:
+    """Checks that the dataset is there, and that it holds every configured source.
+
+    Raises:
+        ConfigurationError: naming what is missing and what is there.
+    """
+    from components.dataset.manifest import Manifest, newest_span
+
+    if not config.dataset.is_dir():
+        raise ConfigurationError(
+            f"data.dataset: {config.data.dataset} is not a folder. Make it with: "
+            f"genattr prepare IMAGES {config.data.dataset} --size {config.input.size}"
+        )
+    newest = newest_span(config.dataset)
+    for span, sources in sources_by_span(config).items():
+        number = newest if span is None else span
+        if number is None or not (config.dataset / f"span-{number}" / "manifest.json").is_file():
+            there = sorted(child.name for child in config.dataset.glob("span-*"))
+            raise ConfigurationError(
+                f"data.span: {config.data.dataset} has no span {'' if number is None else number}; "
+                f"there are: {', '.join(there) or 'none'}. Make one with genattr prepare --span N."
+            )
+        manifest = Manifest.load(config.dataset / f"span-{number}" / "manifest.json")
+        present = sorted(manifest.counts["train"])
+        for source in sources:
+            if source not in present:
+                raise ConfigurationError(
+                    f"sources: '{source}' has no training image in span {number}. Sources there: {', '.join(present)}."
+                )
+
+
+def sources_by_span(config: PipelineConfig) -> dict[int | None, list[str]]:
+    """Groups the sources by the span that their heads are trained on; `data.span` always comes first."""
+    groups: dict[int | None, list[str]] = {config.data.span: []}
+    for source in config.sources:
+        span = config.data.span if source.span is None else source.span
+        groups.setdefault(span, []).append(source.name)
+    return groups
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Sets one dotted key in place."""
+    key, separator, text = override.partition("=")
+    if not separator or not all(key.split(".")):
+        raise ConfigurationError(f"--set {override}: must have the form dotted.key=value, e.g. primary.epochs=20.")
+    *parents, last = key.split(".")
+    target = values
+    for parent in parents:
+        if target.get(parent) is None:
+            target[parent] = {}
+        target = target[parent]
+        if not isinstance(target, dict):
+            raise ConfigurationError(f"--set {override}: '{parent}' is not a mapping, so '{last}' cannot be set in it.")
+    try:
+        target[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"--set {override}: the value is not YAML: {error}") from error
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    """Turns one of pydantic's problems into field, rule, value and fix."""
+    location = ".".join(str(part) for part in problem["loc"])
+    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        message = "is not a key"
+    elif kind == "missing":
+        message = "is required"
+    rule = re.sub(r"^Input should be ", "must be ", message)
+    received = "" if kind == "missing" or not location else f", got {problem['input']!r}"
+    fix = _FIXES.get(kind, "Correct the value.").format(keys=", ".join(_keys_beside(problem["loc"])))
+    return f"{location}: {rule}{received}. {fix}" if location else f"{rule}. {fix}"
+
+
+def _keys_beside(location: tuple[Any, ...]) -> list[str]:
+    """Returns the keys that are allowed where an unknown one was found."""
+    model: Any = PipelineConfig
+    for part in location[:-1]:
+        model = SourceParameters if isinstance(part, int) else model.model_fields[part].annotation
+    fields = getattr(model, "model_fields", None)
+    return sorted(fields if fields is not None else SourceParameters.model_fields)

@@ -1,0 +1,166 @@
+"""The pipeline: which steps run, on what, in what order. The only place that wires nodes; every runner calls it."""
+
+from collections.abc import Callable
+
+from tfx.components import Evaluator, ImportExampleGen, SchemaGen, StatisticsGen, Transform
+from tfx.dsl.components.base import base_component
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import example_gen_pb2, range_config_pb2, transform_pb2
+from tfx.types import channel
+
+from components.assembler.component import Assembler, HeadChannels
+from components.digest import source_digest
+from components.evaluator.eval_config import attribution_config, detection_config
+from components.example_validator.component import ExampleGate
+from components.pusher.component import AtomicPusher
+from components.trainer.component import PrimaryTrainer, SecondaryTrainer
+from components.validator.component import ServableValidator
+from pipeline.config import PipelineConfig, sources_by_span
+
+# Adds a node to the pipeline under an identifier.
+_Add = Callable[[base_component.BaseComponent, str], base_component.BaseComponent]
+
+_PREPROCESSING = "components.features.preprocessing"
+
+# Prepared datasets hold these; "testonly" is out-of-distribution on purpose: neither analysed nor checked.
+_SPLITS = ("train", "eval", "test", "testonly")
+_UNCHECKED_SPLITS = ["testonly"]
+
+
+def create_pipeline(config: PipelineConfig) -> Pipeline:
+    """Builds the TFX pipeline of a configuration.
+
+    Nodes, in order: ImportExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, PrimaryTrainer,
+    Evaluator.primary; SecondaryTrainer.<source> and Evaluator.<source> for every source; Assembler, ServableValidator,
+    Pusher. A source with a span of its own reads it through nodes of its own (ImportExampleGen.span-<N> and so on).
+
+    Args:
+        config: the validated configuration.
+
+    Returns:
+        The pipeline: caching on, metadata in SQLite under the output root.
+    """
+    nodes: list[base_component.BaseComponent] = []
+
+    def add(node: base_component.BaseComponent, node_id: str) -> base_component.BaseComponent:
+        nodes.append(node.with_id(node_id))
+        return node
+
+    examples: dict[int | None, channel.BaseChannel] = {}
+    for span in sources_by_span(config):
+        suffix = f".span-{span}" if examples else ""
+        examples[span] = _add_examples(config, span, suffix, add)
+
+    main_examples = examples[config.data.span]
+    schema = next(node for node in nodes if node.id == "SchemaGen").outputs["schema"]
+    transform = add(
+        Transform(
+            examples=main_examples,
+            schema=schema,
+            preprocessing_fn=f"{_PREPROCESSING}.preprocessing_fn",
+            # Only the graph and its statistics are wanted: materialised features would take 15 times the images' room.
+            splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=[]),
+            materialize=False,
+            disable_statistics=True,
+            disable_analyzer_cache=True,
+            custom_config={"size": config.input.size, "source_digest": source_digest(_PREPROCESSING)},
+        ),
+        "Transform",
+    )
+    transform_graph = transform.outputs["transform_graph"]
+
+    primary = add(PrimaryTrainer(main_examples, transform_graph, config.input, config.primary), "PrimaryTrainer")
+    primary_evaluator = add(
+        Evaluator(
+            examples=main_examples,
+            model=primary.outputs["model"],
+            eval_config=detection_config(config.evaluation),
+            example_splits=[config.evaluation.split],
+            schema=schema,
+        ),
+        "Evaluator.primary",
+    )
+
+    heads: dict[str, HeadChannels] = {}
+    for source in config.sources:
+        source_examples = examples[config.data.span if source.span is None else source.span]
+        trainer = add(
+            SecondaryTrainer(
+                source.name, source_examples, transform_graph, primary.outputs["model"], config.input, config.secondary
+            ),
+            f"SecondaryTrainer.{source.name}",
+        )
+        evaluator = add(
+            Evaluator(
+                examples=source_examples,
+                model=trainer.outputs["model"],
+                eval_config=attribution_config(config.evaluation),
+                example_splits=[config.evaluation.split],
+                schema=schema,
+            ),
+            f"Evaluator.{source.name}",
+        )
+        heads[source.name] = HeadChannels(trainer.outputs["model"], evaluator.outputs["blessing"])
+
+    assembler = add(
+        Assembler(
+            transform_graph, primary.outputs["model"], primary_evaluator.outputs["blessing"], heads, config.input
+        ),
+        "Assembler",
+    )
+    validator = add(
+        ServableValidator(
+            assembler.outputs["model"],
+            main_examples,
+            primary.outputs["model"],
+            {source: head.model for source, head in heads.items()},
+            config.validation,
+        ),
+        "ServableValidator",
+    )
+    add(
+        AtomicPusher(assembler.outputs["model"], validator.outputs["infra_blessing"], str(config.serving_base)),
+        "Pusher",
+    )
+
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(config.root / "pipeline"),
+        components=nodes,
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        beam_pipeline_args=list(config.beam_pipeline_args),
+    )
+
+
+def _add_examples(config: PipelineConfig, span: int | None, suffix: str, add: _Add) -> channel.BaseChannel:
+    """Adds the nodes that read and check one span; returns its examples."""
+    pattern = "span-{SPAN}/%s/*.tfrecord.gz"
+    input_config = example_gen_pb2.Input(
+        splits=[example_gen_pb2.Input.Split(name=name, pattern=pattern % name) for name in _SPLITS]
+    )
+    range_config = None
+    if span is not None:
+        fixed = range_config_pb2.StaticRange(start_span_number=span, end_span_number=span)
+        range_config = range_config_pb2.RangeConfig(static_range=fixed)
+    reader = add(
+        ImportExampleGen(input_base=str(config.dataset), input_config=input_config, range_config=range_config),
+        f"ImportExampleGen{suffix}",
+    )
+    statistics = add(
+        StatisticsGen(examples=reader.outputs["examples"], exclude_splits=_UNCHECKED_SPLITS), f"StatisticsGen{suffix}"
+    )
+    schema = add(
+        SchemaGen(
+            statistics=statistics.outputs["statistics"],
+            infer_feature_shape=True,
+            exclude_splits=[name for name in _SPLITS if name != "train"],
+        ),
+        f"SchemaGen{suffix}",
+    )
+    add(
+        ExampleGate(statistics.outputs["statistics"], schema.outputs["schema"], _UNCHECKED_SPLITS),
+        f"ExampleValidator{suffix}",
+    )
+    return reader.outputs["examples"]

@@ -1,0 +1,105 @@
+"""Watching nodes run: which one, served from the cache or not, how long, and why it failed.
+
+TFX's runners launch every node through `launcher.Launcher`, in this process, and offer no other common place to look.
+While `recorded_launches` is open, that name stands for a subclass that reports each launch; it also treats a node that
+TFX silently skipped as what it is, a failure.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from unittest import mock
+
+from apache_beam.options.pipeline_options import StandardOptions
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration.portable import launcher
+
+_DONE = {metadata_store_pb2.Execution.COMPLETE: "executed", metadata_store_pb2.Execution.CACHED: "cached"}
+
+
+class NodeNotRunError(Exception):
+    """TFX neither ran a node nor found it in its cache."""
+
+
+class LaunchListener(Protocol):
+    """Is told what nodes do."""
+
+    def node_started(self, node: str) -> None:
+        """A node begins."""
+
+    def node_ended(self, node: str, state: str, seconds: float) -> None:
+        """A node ended; state is "executed", "cached" or "failed"."""
+
+
+@dataclass
+class LaunchRecord:
+    """What happened to the nodes of one run.
+
+    Attributes:
+        run_id: TFX's identifier of the run; empty before the first node.
+        states: node -> "executed", "cached" or "failed", in the order in which nodes ended.
+        seconds: node -> duration.
+        failure: node and exception of the first failure, None without one.
+    """
+
+    run_id: str = ""
+    states: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failure: tuple[str, BaseException] | None = None
+
+
+@contextlib.contextmanager
+def recorded_launches(listener: LaunchListener) -> Iterator[LaunchRecord]:
+    """Records every node that is launched while the context is open.
+
+    Args:
+        listener: told as nodes start and end.
+
+    Yields:
+        The record, filled as nodes end.
+    """
+    record = LaunchRecord()
+
+    class RecordedLauncher(launcher.Launcher):
+        """Launches a node and says so."""
+
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self._node = arguments["pipeline_node"].node_info.id
+            record.run_id = arguments["pipeline_runtime_spec"].pipeline_run_id.field_value.string_value
+
+        def launch(self) -> Any:
+            listener.node_started(self._node)
+            started, state = time.monotonic(), "failed"
+            try:
+                execution = super().launch()
+                state = self._state_of(execution)
+            except BaseException as error:
+                record.failure = record.failure or (self._node, error)
+                raise
+            finally:
+                record.states[self._node] = state
+                record.seconds[self._node] = time.monotonic() - started
+                listener.node_ended(self._node, state, record.seconds[self._node])
+            return execution
+
+        def _state_of(self, execution: Any) -> str:
+            """Returns the state that the metadata store holds; raises where it is not a good one."""
+            if execution is None or execution.execution_id is None:
+                raise NodeNotRunError(f"{self._node}: its inputs are not there; an earlier node left no output.")
+            with self._mlmd_connection as connection:
+                (recorded,) = connection.store.get_executions_by_id([execution.execution_id])
+            if recorded.last_known_state not in _DONE:
+                name = metadata_store_pb2.Execution.State.Name(recorded.last_known_state)
+                raise NodeNotRunError(f"{self._node}: the metadata store says {name}, neither COMPLETE nor CACHED.")
+            return _DONE[recorded.last_known_state]
+
+    # BeamDagRunner's own beam.Pipeline() takes no options. Beam's default runner would look for a Go binary on the
+    # network first and only then fall back to the one that is named here.
+    with (
+        mock.patch.object(launcher, "Launcher", RecordedLauncher),
+        mock.patch.object(StandardOptions, "DEFAULT_RUNNER", "FnApiRunner"),
+    ):
+        yield record

@@ -1,0 +1,106 @@
+"""What a run left in the metadata store: for each node its state and its output artifacts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+
+
+@dataclass(frozen=True)
+class OutputArtifact:
+    """One artifact.
+
+    Attributes:
+        id: in the metadata store.
+        uri: folder in which it lies.
+        properties: custom properties, e.g. {"blessed": 1}.
+    """
+
+    id: int
+    uri: str
+    properties: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The folder as a path."""
+        return Path(self.uri)
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """One node in one run.
+
+    Attributes:
+        state: name of MLMD's state, e.g. "COMPLETE" or "CACHED".
+        outputs: output key -> artifacts.
+    """
+
+    state: str
+    outputs: Mapping[str, list[OutputArtifact]]
+
+    def output(self, key: str) -> OutputArtifact | None:
+        """Returns the single artifact of an output, None where there is none."""
+        artifacts = self.outputs.get(key, [])
+        return artifacts[0] if artifacts else None
+
+
+def read_run(metadata_path: Path, pipeline: str, run_id: str) -> dict[str, NodeRecord]:
+    """Reads what each node of a run did.
+
+    Args:
+        metadata_path: the SQLite store.
+        pipeline: the pipeline's name.
+        run_id: TFX's identifier of the run.
+
+    Returns:
+        Node identifier -> record; nodes that never started are absent.
+    """
+    if not run_id or not metadata_path.exists():
+        return {}
+    store = metadata_store.MetadataStore(metadata.sqlite_metadata_connection_config(str(metadata_path)))
+    context = store.get_context_by_type_and_name("pipeline_run", run_id)
+    if context is None:
+        return {}
+    records = {}
+    for execution in store.get_executions_by_context(context.id):
+        node = _node_of(store, execution, pipeline)
+        state = metadata_store_pb2.Execution.State.Name(execution.last_known_state)
+        records[node] = NodeRecord(state, _outputs_of(store, execution))
+    return records
+
+
+def _node_of(store: metadata_store.MetadataStore, execution: metadata_store_pb2.Execution, pipeline: str) -> str:
+    for context in store.get_contexts_by_execution(execution.id):
+        if context.type == "node":
+            return context.name.removeprefix(f"{pipeline}.")
+    raise ValueError(f"execution {execution.id}: belongs to no node; the metadata store was not written by TFX 1.21.")
+
+
+def _outputs_of(
+    store: metadata_store.MetadataStore, execution: metadata_store_pb2.Execution
+) -> dict[str, list[OutputArtifact]]:
+    events = [
+        event
+        for event in store.get_events_by_execution_ids([execution.id])
+        if event.type == metadata_store_pb2.Event.OUTPUT
+    ]
+    artifacts = {found.id: found for found in store.get_artifacts_by_id([event.artifact_id for event in events])}
+    outputs: dict[str, list[OutputArtifact]] = {}
+    for event in events:
+        artifact = artifacts[event.artifact_id]
+        outputs.setdefault(event.path.steps[0].key, []).append(
+            OutputArtifact(artifact.id, artifact.uri, _properties(artifact))
+        )
+    return outputs
+
+
+def _properties(artifact: metadata_store_pb2.Artifact) -> dict[str, Any]:
+    return {
+        name: getattr(value, value.WhichOneof("value"))
+        for name, value in artifact.custom_properties.items()
+        if value.WhichOneof("value")
+    }

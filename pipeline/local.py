@@ -1,0 +1,103 @@
+"""Running the pipeline on this machine, with BeamDagRunner or LocalDagRunner, and saying what happened."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+from components.errors import StepRefusedError
+from components.evaluator.report_data import NodeRun, RunReport
+from pipeline.config import ConfigurationError, PipelineConfig, require_dataset
+from pipeline.graph import create_pipeline
+from pipeline.launches import LaunchListener, LaunchRecord, NodeNotRunError, recorded_launches
+from pipeline.reporting import build_report, write_run_report
+
+Runner = Literal["beam", "local"]
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """The end of a run.
+
+    Attributes:
+        report: everything that is known of it.
+        report_path: the HTML report.
+        error: what ended the run early, None for a finished one.
+    """
+
+    report: RunReport
+    report_path: Path
+    error: BaseException | None
+
+
+def run_pipeline(config: PipelineConfig, runner: Runner, listener: LaunchListener) -> RunOutcome:
+    """Runs the pipeline once and writes its report, whether it succeeded or not.
+
+    Args:
+        config: the validated configuration.
+        runner: "beam" or "local".
+        listener: told as nodes start and end.
+
+    Returns:
+        The outcome. A node's failure is an outcome, not an exception.
+
+    Raises:
+        ConfigurationError: if the dataset is not there, or another run works under the same output root.
+    """
+    require_dataset(config)
+    with _only_run(config.root):
+        config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
+        pipeline = create_pipeline(config)
+        node_ids = [node.id for node in pipeline.components]
+        dag_runner = BeamDagRunner() if runner == "beam" else LocalDagRunner()
+        error: BaseException | None = None
+        with recorded_launches(listener) as record:
+            try:
+                dag_runner.run(pipeline)
+            except Exception as raised:
+                error = record.failure[1] if record.failure else raised
+        report = build_report(
+            config, record.run_id, _node_runs(node_ids, record), _outcome(error), _message(record, error)
+        )
+        return RunOutcome(report, write_run_report(config, report), error)
+
+
+def _node_runs(node_ids: list[str], record: LaunchRecord) -> list[NodeRun]:
+    return [NodeRun(node, record.states.get(node, "not run"), record.seconds.get(node)) for node in node_ids]
+
+
+def _outcome(error: BaseException | None) -> str:
+    if error is None:
+        return "pushed"
+    return "stopped" if isinstance(error, StepRefusedError) else "failed"
+
+
+def _message(record: LaunchRecord, error: BaseException | None) -> str:
+    """Returns the readable cause: node and message."""
+    if error is None:
+        return ""
+    node = f"{record.failure[0]}: " if record.failure else ""
+    if isinstance(error, StepRefusedError):
+        return f"{node}{error}"
+    if isinstance(error, NodeNotRunError):
+        return str(error)
+    return f"{node}{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _only_run(root: Path) -> Iterator[None]:
+    """Holds the output root for one run; the lock goes with the process, however it ends."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError(
+                f"output_root: another run works under {root}. Wait for it, or set another output_root."
+            ) from error
+        yield
