@@ -45,8 +45,9 @@ def guarded(command: Callable[[argparse.Namespace], int], options: argparse.Name
 
 def sample(options: argparse.Namespace) -> int:
     """Makes the synthetic image tree."""
-    from components.dataset.generators import DEFAULT_GENERATORS
     from components.dataset.sample import write_sample_tree
+
+    from components.dataset.generators import DEFAULT_GENERATORS
 
     with console.progress("sampling") as advance:
         summary = write_sample_tree(

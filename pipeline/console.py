@@ -12,12 +12,14 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from components.dataset.manifest import Manifest
+
     from pipeline.local import RunOutcome
+    from serving.answers import Answer
     from serving.server import Addresses
 
 Advance = Callable[[int, int, str], None]
 
-_MARKS = {"executed": "[green]done[/]", "cached": "[cyan]cached[/]", "failed": "[red]failed[/]", "not run": "-"}
+_MARKS = {"executed": "[green]executed[/]", "cached": "[cyan]cached[/]", "failed": "[red]failed[/]"}
 
 
 def error(message: str) -> None:
@@ -84,6 +86,27 @@ def serving(addresses: "Addresses", model_name: str) -> None:
     console.print(f"  REST  {addresses.rest}    genattr predict IMAGE --rest {addresses.rest}")
 
 
+def equal_answers(rows: list[tuple[str, "Answer", "Answer"]]) -> None:
+    """Prints what a server said of each image by gRPC and by REST."""
+    table = Table(title="the pushed servable, asked by gRPC and by REST", title_justify="left")
+    for heading in ("image", "verdict (gRPC)", "verdict (REST)", "fake (gRPC)", "fake (REST)"):
+        table.add_column(heading, justify="right" if heading.startswith("fake") else "left")
+    for path, by_grpc, by_rest in rows:
+        table.add_row(
+            escape(path),
+            escape(by_grpc.verdict),
+            escape(by_rest.verdict),
+            f"{by_grpc.fake_probability:.6f}",
+            f"{by_rest.fake_probability:.6f}",
+        )
+    Console().print(table)
+
+
+def say(message: str) -> None:
+    """Prints one line."""
+    Console(highlight=False, soft_wrap=True).print(escape(message))
+
+
 class RunConsole:
     """Shows a run: a line a node, and a table at the end.
 
@@ -100,11 +123,11 @@ class RunConsole:
 
     def node_started(self, node: str) -> None:
         """Says which node runs; the line is completed when it ends."""
-        self._console.print(f"  {escape(node):<44}", end="" if self._console.is_terminal else "")
+        self._console.print(f"  {escape(node):<44}", end="")
 
-    def node_ended(self, node: str, state: str, seconds: float) -> None:  # noqa: ARG002 (one at a time)
+    def node_ended(self, node: str, state: str, seconds: float) -> None:  # noqa: ARG002 (nodes run one at a time)
         """Completes the node's line."""
-        self._console.print(f"{_MARKS[state]:<22} {seconds:6.1f} s")
+        self._console.print(f"{_MARKS[state]}{' ' * (9 - len(state))}{seconds:6.1f} s")
 
     def finished(self, outcome: "RunOutcome") -> None:
         """Prints models, blessings, where the servable and the report lie, and what went wrong."""

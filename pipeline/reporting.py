@@ -20,7 +20,7 @@ from components.evaluator.report_data import DataReport, Gate, ModelReport, Node
 from components.trainer import artifacts
 from pipeline.config import PipelineConfig
 from pipeline.dataset_view import sample_images, source_spectra
-from pipeline.lineage import NodeRecord, read_run
+from pipeline.lineage import NodeRecord, OutputArtifact, read_run
 
 _LIBRARIES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam", "numpy")
 
@@ -74,7 +74,7 @@ def _trainer_of(name: str) -> str:
     return "PrimaryTrainer" if name == "primary" else f"SecondaryTrainer.{name}"
 
 
-def _output(records: Mapping[str, NodeRecord], node: str, key: str):
+def _output(records: Mapping[str, NodeRecord], node: str, key: str) -> OutputArtifact | None:
     return records[node].output(key) if node in records else None
 
 
@@ -94,7 +94,7 @@ def _model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], nam
         gates=_gates(limits, metrics) if evaluation else [],
         metrics=metrics,
         threshold=description.operating_point.threshold,
-        threshold_rule=f"{description.operating_point.rule}: {description.operating_point.note}",
+        threshold_rule=f"{description.operating_point.rule} on split eval: {description.operating_point.note}",
         history={key: values for key, values in history.items() if isinstance(values, list)},
         parameters=description.parameters,
         training_seconds=description.training_seconds,
@@ -134,7 +134,7 @@ def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> D
     )
 
 
-def _confusion(records: Mapping[str, NodeRecord]):
+def _confusion(records: Mapping[str, NodeRecord]) -> tuple[list[str], list[str], np.ndarray] | None:
     """Asks the verdict rule about the test split, from the scores that trainers wrote."""
     assembled = _output(records, "Assembler", "model")
     if assembled is None:
@@ -163,12 +163,20 @@ def _confusion(records: Mapping[str, NodeRecord]):
     )
 
 
+def _required(records: Mapping[str, NodeRecord], node: str, key: str) -> Path:
+    """Returns the folder of an output that must be there, because a later node ran."""
+    artifact = _output(records, node, key)
+    if artifact is None:
+        raise ValueError(f"{node}: the metadata store holds no output '{key}', though later nodes ran.")
+    return artifact.path
+
+
 def _test_scores(records: Mapping[str, NodeRecord], name: str) -> artifacts.SplitScores:
-    return artifacts.read_scores(_output(records, _trainer_of(name), "model_run").path)["test"]
+    return artifacts.read_scores(_required(records, _trainer_of(name), "model_run"))["test"]
 
 
 def _threshold(records: Mapping[str, NodeRecord], name: str) -> float:
-    return artifacts.read_description(_output(records, _trainer_of(name), "model").path).operating_point.threshold
+    return artifacts.read_description(_required(records, _trainer_of(name), "model")).operating_point.threshold
 
 
 def _versions() -> dict[str, str]:

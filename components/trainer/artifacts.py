@@ -98,7 +98,7 @@ def write_run(folder: Path, trained: TrainedModule, splits: Mapping[str, Split],
     """Writes history.json and scores.npz into a ModelRun artifact; labels of a head say "is it this source?"."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / HISTORY_FILE).write_text(json.dumps(trained.history.to_dict()) + "\n")
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, scored in trained.scores.items():
         split = splits[name]
         labels = (split.sources == source).astype(np.int32) if source else split.labels

@@ -102,7 +102,7 @@ class SecondaryTrainer(base_component.BaseComponent):
         )
 
 
-def _outputs() -> dict[str, channel.OutputChannel]:
+def _outputs() -> dict[str, channel.Channel]:
     return {
         "model": channel.Channel(type=standard_artifacts.Model),
         "model_run": channel.Channel(type=standard_artifacts.ModelRun),

@@ -69,7 +69,9 @@ def read_split(name: str, files: Sequence[str]) -> Split:
         names.SOURCE: tf.io.FixedLenFeature([], tf.string),
         names.PATH: tf.io.FixedLenFeature([], tf.string),
     }
-    labels, sources, paths = [], [], []
+    labels: list[np.ndarray] = []
+    sources: list[str] = []
+    paths: list[str] = []
     for batch in _records(files).batch(1024).map(lambda records: tf.io.parse_example(records, spec)):
         labels.append(batch[names.LABEL].numpy())
         sources.extend(value.decode() for value in batch[names.SOURCE].numpy())

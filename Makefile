@@ -1,0 +1,34 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
+.PHONY: help setup demo test test-fast lint format lock
+
+help:
+	@echo "make demo       from nothing to a pushed servable that answers by gRPC and REST"
+	@echo "make test       lint, types and all tests"
+	@echo "make test-fast  the tests without whole-pipeline runs"
+	@echo "make lint       ruff and mypy"
+	@echo "make lock       resolve requirements.lock anew"
+
+setup:
+	@./bootstrap
+
+demo: setup
+	@.venv/bin/genattr demo
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: setup
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+test: lint
+	.venv/bin/pytest
+
+test-fast: setup
+	.venv/bin/pytest -m "not e2e"
+
+lock: setup
+	.boot/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --extra dev pyproject.toml --output-file requirements.lock
