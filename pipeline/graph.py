@@ -48,9 +48,10 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         return node
 
     examples: dict[int | None, channel.BaseChannel] = {}
+    checks: dict[int | None, base_component.BaseComponent] = {}
     for span in sources_by_span(config):
         suffix = f".span-{span}" if examples else ""
-        examples[span] = _add_examples(config, span, suffix, add)
+        examples[span], checks[span] = _add_examples(config, span, suffix, add)
 
     main_examples = examples[config.data.span]
     schema = next(node for node in nodes if node.id == "SchemaGen").outputs["schema"]
@@ -68,6 +69,8 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         ),
         "Transform",
     )
+    # No artifact flows from the check, yet nothing expensive may start on data that it refuses.
+    transform.add_upstream_node(checks[config.data.span])
     transform_graph = transform.outputs["transform_graph"]
 
     primary = add(PrimaryTrainer(main_examples, transform_graph, config.input, config.primary), "PrimaryTrainer")
@@ -84,13 +87,15 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
 
     heads: dict[str, HeadChannels] = {}
     for source in config.sources:
-        source_examples = examples[config.data.span if source.span is None else source.span]
+        span = config.data.span if source.span is None else source.span
+        source_examples = examples[span]
         trainer = add(
             SecondaryTrainer(
                 source.name, source_examples, transform_graph, primary.outputs["model"], config.input, config.secondary
             ),
             f"SecondaryTrainer.{source.name}",
         )
+        trainer.add_upstream_node(checks[span])
         evaluator = add(
             Evaluator(
                 examples=source_examples,
@@ -134,8 +139,10 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     )
 
 
-def _add_examples(config: PipelineConfig, span: int | None, suffix: str, add: _Add) -> channel.BaseChannel:
-    """Adds the nodes that read and check one span; returns its examples."""
+def _add_examples(
+    config: PipelineConfig, span: int | None, suffix: str, add: _Add
+) -> tuple[channel.BaseChannel, base_component.BaseComponent]:
+    """Adds the nodes that read and check one span; returns its examples and the check."""
     pattern = "span-{SPAN}/%s/*.tfrecord.gz"
     input_config = example_gen_pb2.Input(
         splits=[example_gen_pb2.Input.Split(name=name, pattern=pattern % name) for name in _SPLITS]
@@ -159,8 +166,8 @@ def _add_examples(config: PipelineConfig, span: int | None, suffix: str, add: _A
         ),
         f"SchemaGen{suffix}",
     )
-    add(
+    check = add(
         ExampleGate(statistics.outputs["statistics"], schema.outputs["schema"], _UNCHECKED_SPLITS),
         f"ExampleValidator{suffix}",
     )
-    return reader.outputs["examples"]
+    return reader.outputs["examples"], check

@@ -1,0 +1,1 @@
+"""Everything on the wire: contract, server, client."""

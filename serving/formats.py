@@ -1,0 +1,114 @@
+"""Writing rows of predictions: a table for people, CSV for spreadsheets, JSON lines for programs."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TextIO
+
+from serving import contract
+from serving.predict import Row
+
+_UNBOUNDED_WIDTH = 10_000
+
+_STYLES = MappingProxyType(
+    {
+        contract.VERDICT_REAL: "green",
+        contract.VERDICT_CONTRADICTION: "magenta",
+        contract.VERDICT_UNKNOWN_GENERATOR: "yellow",
+    }
+)
+
+
+def write_jsonl(rows: Iterable[Row], stream: TextIO) -> None:
+    """Writes one JSON object a row, each as soon as it is known.
+
+    {"path", "verdict", "fake_probability", "source_probabilities": {source: p}, "error"?}; where there is an error,
+    verdict and fake_probability are null and source_probabilities is empty.
+    """
+    for row in rows:
+        stream.write(json.dumps(row.to_json()) + "\n")
+
+
+def write_csv(rows: Iterable[Row], stream: TextIO) -> None:
+    """Writes path, verdict, fake_probability, one column a source, error.
+
+    The columns are those of the first row with an answer; rows before it wait for it.
+
+    Raises:
+        ValueError: if a later row has a source that the first one had not, because the model changed meanwhile.
+    """
+    writer = csv.writer(stream, lineterminator="\n")
+    waiting: list[Row] = []
+    sources: list[str] | None = None
+    for row in rows:
+        if sources is None and row.answer is None:
+            waiting.append(row)
+            continue
+        if sources is None:
+            sources = list(row.source_probabilities)
+            _write_csv_head(writer.writerow, sources, waiting)
+        writer.writerow(_csv_values(row, sources))
+    if sources is None:
+        _write_csv_head(writer.writerow, [], waiting)
+
+
+def write_table(rows: Iterable[Row], stream: TextIO) -> None:
+    """Writes an aligned table, coloured where the stream is a terminal, and a line of counts by verdict."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # A file or a pipe has no width: nothing is folded to fit an imagined terminal.
+    console = Console(file=stream, width=None if stream.isatty() else _UNBOUNDED_WIDTH, highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("image", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("fake", justify="right", no_wrap=True)
+    table.add_column("strongest source", no_wrap=True)
+    counts: dict[str, int] = {}
+    for row in rows:
+        verdict = row.verdict or "error"
+        counts[verdict] = counts.get(verdict, 0) + 1
+        if row.answer is None:
+            table.add_row(Text(str(row.path)), Text("error", style="bold red"), "", Text(row.error or ""))
+            continue
+        table.add_row(
+            Text(str(row.path)),
+            Text(verdict, style=_STYLES.get(verdict, "red")),
+            f"{row.answer.fake_probability:.3f}",
+            Text(_strongest(row.source_probabilities)),
+        )
+    console.print(table)
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: -item[1]))
+    console.print(Text(f"{sum(counts.values())} images: {summary or 'none'}"))
+
+
+WRITERS: Mapping[str, Callable[[Iterable[Row], TextIO], None]] = MappingProxyType(
+    {"table": write_table, "csv": write_csv, "jsonl": write_jsonl}
+)
+
+
+def _write_csv_head(write: Callable[[list[object]], object], sources: list[str], waiting: list[Row]) -> None:
+    write(["path", "verdict", "fake_probability", *sources, "error"])
+    for row in waiting:
+        write(_csv_values(row, sources))
+
+
+def _csv_values(row: Row, sources: list[str]) -> list[object]:
+    unknown = [source for source in row.source_probabilities if source not in sources]
+    if unknown:
+        raise ValueError(
+            f"{row.path}: answered with the sources {', '.join(unknown)}, which have no column: the model changed "
+            "while it was asked. Ask again, or use --format jsonl."
+        )
+    probabilities = [row.source_probabilities.get(source, "") for source in sources]
+    fake = "" if row.fake_probability is None else row.fake_probability
+    return [str(row.path), row.verdict or "", fake, *probabilities, row.error or ""]
+
+
+def _strongest(probabilities: Mapping[str, float]) -> str:
+    if not probabilities:
+        return ""
+    source = max(probabilities, key=lambda name: probabilities[name])
+    return f"{source} {probabilities[source]:.3f}"

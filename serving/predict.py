@@ -1,0 +1,183 @@
+"""Asking a predictor for files and folders: one row a file, and no file can spoil another's."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serving import contract, images
+from serving.answers import Answer, PredictionError, Predictor
+
+# What a folder is searched for. Files that are named themselves are taken whatever their suffix is.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
+
+# A request stays below what servers take, also after base64.
+_BATCH_BYTES = contract.MAX_IMAGE_BYTES
+
+_INPUT_IS_TO_BLAME = "INVALID_ARGUMENT"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The outcome for one file: an answer, or why there is none.
+
+    Attributes:
+        path: the file.
+        answer: what the servable says; None if there was an error.
+        error: why the file could not be judged; None if it could.
+    """
+
+    path: Path
+    answer: Answer | None = None
+    error: str | None = None
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict, or None if there was an error."""
+        return self.answer.verdict if self.answer else None
+
+    @property
+    def fake_probability(self) -> float | None:
+        """That the image is synthesised, 0..1, or None if there was an error."""
+        return self.answer.fake_probability if self.answer else None
+
+    @property
+    def source_probabilities(self) -> dict[str, float]:
+        """That the image comes from each source, 0..1; empty if there was an error."""
+        return self.answer.source_probabilities if self.answer else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the row as `genattr predict --format jsonl` writes it; the key `error` only if there was one."""
+        document: dict[str, Any] = {
+            "path": str(self.path),
+            "verdict": self.verdict,
+            "fake_probability": self.fake_probability,
+            "source_probabilities": self.source_probabilities,
+        }
+        return document if self.error is None else {**document, "error": self.error}
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """Lists the images that files and folders stand for.
+
+    Args:
+        paths: files, taken as they are, and folders, searched through for files with an image's suffix.
+
+    Returns:
+        the files, in the order of `paths` and sorted within a folder; each once.
+
+    Raises:
+        FileNotFoundError: if a path does not exist.
+        ValueError: if a folder holds no image at all.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+            )
+            if not inside:
+                raise ValueError(f"{path}: holds no image. Looked for {', '.join(sorted(IMAGE_SUFFIXES))}.")
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise FileNotFoundError(f"{path}: does not exist; give image files, or folders that hold some.")
+    return list(found)
+
+
+def predict_files(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    batch_size: int = 32,
+    signature: str = contract.SIGNATURE_DEFAULT,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Row]:
+    """Asks for files, a batch at a time.
+
+    A file that cannot be read, is no image, or is refused by the servable gives a row with `error`; the others in its
+    batch are asked for again without it.
+
+    Args:
+        predictor: what to ask.
+        paths: files, as from `find_images`.
+        batch_size: most images a request, 1 to 256.
+        signature: `serving_default`, or `explain` for heatmaps as well.
+        on_progress: called after each batch with the number of files that are done, and how many of them have an error.
+
+    Yields:
+        a row for each path, in their order.
+
+    Raises:
+        ValueError: if batch_size is out of range.
+        PredictionError: if the trouble is not an image's, e.g. no server answers or the model is unknown.
+    """
+    if not 1 <= batch_size <= contract.MAX_BATCH_ROWS:
+        raise ValueError(f"batch_size: must be 1 to {contract.MAX_BATCH_ROWS}, got {batch_size}.")
+    return _predict_files(predictor, paths, batch_size, signature, on_progress)
+
+
+def _predict_files(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    batch_size: int,
+    signature: str,
+    on_progress: Callable[[int, int], None] | None,
+) -> Iterator[Row]:
+    done = failed = 0
+    for batch in _batches(paths, batch_size):
+        readable = [content for _, content in batch if isinstance(content, bytes)]
+        outcomes = iter(_predict_each(predictor, readable, signature))
+        for path, content in batch:
+            outcome = next(outcomes) if isinstance(content, bytes) else content
+            row = Row(path, answer=outcome) if isinstance(outcome, Answer) else Row(path, error=str(outcome))
+            done, failed = done + 1, failed + (row.error is not None)
+            yield row
+        if on_progress is not None:
+            on_progress(done, failed)
+
+
+def _batches(paths: Sequence[Path], batch_size: int) -> Iterator[list[tuple[Path, bytes | str]]]:
+    """Groups files with their bytes, or with the reason why they cannot be sent."""
+    batch: list[tuple[Path, bytes | str]] = []
+    total = 0
+    for path in paths:
+        content = _read(path)
+        if batch and (len(batch) == batch_size or total + len(content) > _BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append((path, content))
+        total += len(content)
+    if batch:
+        yield batch
+
+
+def _read(path: Path) -> bytes | str:
+    try:
+        size = path.stat().st_size
+        if size > contract.MAX_IMAGE_BYTES:  # before it is read: it may not fit in memory
+            return f"holds {size:,} bytes, above the limit of {contract.MAX_IMAGE_BYTES:,}"
+        if not path.is_file():
+            return "is not a regular file"
+        content = path.read_bytes()
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return images.refusal(content) or content
+
+
+def _predict_each(predictor: Predictor, batch: Sequence[bytes], signature: str) -> list[Answer | str]:
+    """Returns an answer, or the reason why there is none, for each image of a batch."""
+    try:
+        return list(predictor.predict(batch, signature))
+    except PredictionError as error:
+        if error.code != _INPUT_IS_TO_BLAME:
+            raise
+        if len(batch) == 1:
+            return [error.reason]
+        bad = error.bad_row
+        if bad is not None and bad < len(batch):
+            others = _predict_each(predictor, [*batch[:bad], *batch[bad + 1 :]], signature)
+            return [*others[:bad], error.reason, *others[bad:]]
+    # TF Serving does not name the row: halve the batch until it is found.
+    middle = len(batch) // 2
+    return _predict_each(predictor, batch[:middle], signature) + _predict_each(predictor, batch[middle:], signature)
