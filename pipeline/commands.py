@@ -4,13 +4,13 @@ import argparse
 import json
 import logging
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 from pipeline import console
 from pipeline.config import ConfigurationError
+from pipeline.quiet import import_tensorflow, quiet_libraries
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -25,7 +25,7 @@ def guarded(command: Callable[[argparse.Namespace], int], options: argparse.Name
     Returns:
         The exit code: the command's own; 2 for bad configuration or arguments; 1 for anything that failed.
     """
-    _quiet_libraries(options.verbose)
+    quiet_libraries(options.verbose)
     from components.errors import StepRefusedError
 
     try:
@@ -45,9 +45,8 @@ def guarded(command: Callable[[argparse.Namespace], int], options: argparse.Name
 
 def sample(options: argparse.Namespace) -> int:
     """Makes the synthetic image tree."""
-    from components.dataset.sample import write_sample_tree
-
     from components.dataset.generators import DEFAULT_GENERATORS
+    from components.dataset.sample import write_sample_tree
 
     with console.progress("sampling") as advance:
         summary = write_sample_tree(
@@ -91,6 +90,7 @@ def run(options: argparse.Namespace) -> int:
     require_dataset(config)
     listener = console.RunConsole(silent=options.json)
     listener.loading()
+    import_tensorflow(options.verbose)
     from pipeline.local import run_pipeline
 
     outcome = run_pipeline(config, options.runner, listener)
@@ -117,6 +117,7 @@ def serve(options: argparse.Namespace) -> int:
         grpc_port=options.grpc_port,
         rest_port=options.rest_port,
     )
+    import_tensorflow(options.verbose)
     run_server(server, ready=lambda addresses: console.serving(addresses, options.model_name))
     return DONE
 
@@ -128,6 +129,8 @@ def predict(options: argparse.Namespace) -> int:
     from serving.predict import find_images, predict_files
 
     images = find_images(options.paths)
+    if not options.rest:
+        import_tensorflow(options.verbose)
     failures = 0
     with ExitStack() as stack:
         stream = sys.stdout
@@ -164,13 +167,6 @@ def demo(options: argparse.Namespace) -> int:
     from pipeline.demo import run_demo
 
     return run_demo(options.config, options.per_source)
-
-
-def _quiet_libraries(verbose: bool) -> None:
-    """Lets our own messages through, and the libraries' only when asked."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.INFO if verbose else logging.ERROR)
-    if not verbose:
-        warnings.simplefilter("ignore")
 
 
 def _is_known(error: Exception) -> bool:

@@ -12,14 +12,21 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from components.dataset.manifest import Manifest
-
     from pipeline.local import RunOutcome
     from serving.answers import Answer
     from serving.server import Addresses
 
 Advance = Callable[[int, int, str], None]
 
+_UNWATCHED_WIDTH = 160
+
 _MARKS = {"executed": "[green]executed[/]", "cached": "[cyan]cached[/]", "failed": "[red]failed[/]"}
+
+
+def _console(quiet: bool = False) -> Console:
+    """Returns the console on standard output; written to a file or a pipe, tables are not squeezed."""
+    console = Console(quiet=quiet, highlight=False)
+    return console if console.is_terminal else Console(quiet=quiet, highlight=False, width=_UNWATCHED_WIDTH)
 
 
 def error(message: str) -> None:
@@ -54,7 +61,7 @@ def counts(title: str, values: Mapping[str, int]) -> None:
     table.add_column("images", justify="right")
     for name, value in values.items():
         table.add_row(escape(name), f"{value:,}")
-    Console().print(table)
+    _console().print(table)
 
 
 def dataset(manifest: "Manifest", folder: Path) -> None:
@@ -67,7 +74,7 @@ def dataset(manifest: "Manifest", folder: Path) -> None:
         table.add_column(split, justify="right")
     for source in sources:
         table.add_row(escape(source), *(f"{manifest.counts.get(split, {}).get(source, 0):,}" for split in splits))
-    console = Console()
+    console = _console()
     console.print(table)
     if manifest.rejected:
         reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(manifest.rejected_by_reason.items()))
@@ -80,7 +87,7 @@ def dataset(manifest: "Manifest", folder: Path) -> None:
 
 def serving(addresses: "Addresses", model_name: str) -> None:
     """Says where a server listens, and how to ask it."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     console.print(f"serving [bold]{escape(model_name)}[/] version {addresses.version}; stop with Ctrl-C")
     console.print(f"  gRPC  {addresses.grpc}    genattr predict IMAGE --grpc {addresses.grpc}")
     console.print(f"  REST  {addresses.rest}    genattr predict IMAGE --rest {addresses.rest}")
@@ -99,12 +106,12 @@ def equal_answers(rows: list[tuple[str, "Answer", "Answer"]]) -> None:
             f"{by_grpc.fake_probability:.6f}",
             f"{by_rest.fake_probability:.6f}",
         )
-    Console().print(table)
+    _console().print(table)
 
 
 def say(message: str) -> None:
     """Prints one line."""
-    Console(highlight=False, soft_wrap=True).print(escape(message))
+    _console().print(escape(message), soft_wrap=True)
 
 
 class RunConsole:
@@ -115,7 +122,7 @@ class RunConsole:
     """
 
     def __init__(self, silent: bool = False) -> None:
-        self._console = Console(quiet=silent, highlight=False)
+        self._console = _console(quiet=silent)
 
     def loading(self) -> None:
         """Says why nothing happens for a few seconds."""

@@ -18,6 +18,8 @@ from components.trainer.component import PrimaryTrainer, SecondaryTrainer
 from components.validator.component import ServableValidator
 from pipeline.config import PipelineConfig, sources_by_span
 
+_IN_PROCESS_RUNNERS = ("--runner=FnApiRunner", "--runner=DirectRunner")
+
 # Adds a node to the pipeline under an identifier.
 _Add = Callable[[base_component.BaseComponent, str], base_component.BaseComponent]
 
@@ -135,8 +137,21 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         components=nodes,
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
-        beam_pipeline_args=list(config.beam_pipeline_args),
+        beam_pipeline_args=[*_beam_arguments(config)],
     )
+
+
+def _beam_arguments(config: PipelineConfig) -> list[str]:
+    """Returns the options of Beam steps.
+
+    Unless told which image remote workers run, TFX packages itself anew in every Beam step, for a second or two. An
+    in-process runner has no remote workers, so naming an image that nobody pulls spares it that.
+    """
+    arguments = list(config.beam_pipeline_args)
+    in_process = any(argument in _IN_PROCESS_RUNNERS for argument in arguments)
+    if in_process and not any(argument.startswith("--sdk_container_image") for argument in arguments):
+        arguments.append("--sdk_container_image=none")
+    return arguments
 
 
 def _add_examples(

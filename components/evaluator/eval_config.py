@@ -1,6 +1,5 @@
 """What the Evaluator of one model computes, over which slices, and what blesses the model (TFMA's EvalConfig)."""
 
-import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.parameters import EvaluationParameters, GateParameters
@@ -15,10 +14,10 @@ AVERAGE_PRECISION = "average_precision"
 _THRESHOLDS = 10_000
 
 
-def detection_config(parameters: EvaluationParameters) -> tfma.EvalConfig:
+def detection_config(parameters: EvaluationParameters) -> config_pb2.EvalConfig:
     """Returns the configuration for the primary module: `fake_probability` against `label`."""
     return _config(
-        tfma.ModelSpec(
+        config_pb2.ModelSpec(
             signature_name=contract.SIGNATURE_EXAMPLES,
             prediction_key=contract.OUTPUT_FAKE_PROBABILITY,
             label_key=names.LABEL,
@@ -27,10 +26,10 @@ def detection_config(parameters: EvaluationParameters) -> tfma.EvalConfig:
     )
 
 
-def attribution_config(parameters: EvaluationParameters) -> tfma.EvalConfig:
+def attribution_config(parameters: EvaluationParameters) -> config_pb2.EvalConfig:
     """Returns the configuration for one head: its column of `source_probabilities` against `is_source`."""
     return _config(
-        tfma.ModelSpec(
+        config_pb2.ModelSpec(
             signature_name=contract.SIGNATURE_EXAMPLES,
             prediction_key=contract.OUTPUT_SOURCE_PROBABILITIES,
             label_key=OUTPUT_IS_SOURCE,
@@ -46,28 +45,28 @@ def gates(parameters: GateParameters) -> dict[str, float]:
     return {metric: minimum for metric, minimum in limits.items() if minimum is not None}
 
 
-def _config(model: tfma.ModelSpec, parameters: GateParameters) -> tfma.EvalConfig:
+def _config(model: config_pb2.ModelSpec, parameters: GateParameters) -> config_pb2.EvalConfig:
     limits = gates(parameters)
     metrics = [
-        tfma.MetricConfig(class_name="ExampleCount"),
+        config_pb2.MetricConfig(class_name="ExampleCount"),
         _curve_metric("AUC", ROC_AUC, limits),
         _curve_metric("AUCPrecisionRecall", AVERAGE_PRECISION, limits),
     ]
-    return tfma.EvalConfig(
+    return config_pb2.EvalConfig(
         model_specs=[model],
-        slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=[names.SOURCE])],
-        metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
+        slicing_specs=[config_pb2.SlicingSpec(), config_pb2.SlicingSpec(feature_keys=[names.SOURCE])],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
     )
 
 
-def _curve_metric(class_name: str, name: str, limits: dict[str, float]) -> tfma.MetricConfig:
+def _curve_metric(class_name: str, name: str, limits: dict[str, float]) -> config_pb2.MetricConfig:
     """Returns a metric with its gate on the overall slice alone: slices by source hold a single class each."""
-    metric = tfma.MetricConfig(class_name=class_name, config=f'"name": "{name}", "num_thresholds": {_THRESHOLDS}')
+    metric = config_pb2.MetricConfig(class_name=class_name, config=f'"name": "{name}", "num_thresholds": {_THRESHOLDS}')
     if name in limits:
-        bound = tfma.GenericValueThreshold(lower_bound={"value": limits[name]})
+        bound = config_pb2.GenericValueThreshold(lower_bound={"value": limits[name]})
         metric.per_slice_thresholds.append(
             config_pb2.PerSliceMetricThreshold(
-                slicing_specs=[tfma.SlicingSpec()], threshold=tfma.MetricThreshold(value_threshold=bound)
+                slicing_specs=[config_pb2.SlicingSpec()], threshold=config_pb2.MetricThreshold(value_threshold=bound)
             )
         )
     return metric

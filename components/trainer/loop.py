@@ -69,7 +69,7 @@ def train(
     optimizer.build(model.trainable_variables)
     step = _training_step(model, optimizer)
     predict = tf.function(lambda inputs: model(inputs, training=False)[:, 0], reduce_retracing=True)
-    history, best_weights, best_loss = History(), model.get_weights(), float("inf")
+    history, best_weights, best_rank = History(), model.get_weights(), (float("inf"), float("inf"))
     writer = tf.summary.create_file_writer(str(logs)) if logs else tf.summary.create_noop_writer()
     for epoch in range(parameters.epochs):
         started = time.monotonic()
@@ -93,8 +93,9 @@ def train(
             "epoch %d/%d: loss %.4f, eval loss %.4f, eval ROC-AUC %.4f (%.1f s)",
             epoch + 1, parameters.epochs, loss, val_loss, val_roc_auc, history.seconds[-1],
         )  # fmt: skip
-        if val_loss < best_loss:
-            best_loss, best_weights, history.best_epoch = val_loss, model.get_weights(), epoch
+        rank = _rank(parameters.monitor, val_loss, val_roc_auc)
+        if rank < best_rank:
+            best_rank, best_weights, history.best_epoch = rank, model.get_weights(), epoch
         elif epoch - history.best_epoch >= parameters.early_stopping:
             break
     writer.close()
@@ -134,6 +135,11 @@ def class_weights(targets: np.ndarray, rule: str) -> np.ndarray:
     return weights
 
 
+def _rank(monitor: str, val_loss: float, val_roc_auc: float) -> tuple[float, float]:
+    """Returns what orders epochs: the lower, the better. A single-class eval split has no ROC-AUC to order by."""
+    return (-val_roc_auc if monitor == "roc_auc" and np.isfinite(val_roc_auc) else 0.0, val_loss)
+
+
 def _training_step(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable[..., tf.Tensor]:
     variables = model.trainable_variables
 
@@ -158,7 +164,8 @@ def _validate(predict: Callable[[tf.Tensor], tf.Tensor], batches: Iterable[Batch
         weights.append(batch_weights.numpy())
     scored, truth = np.concatenate(probabilities), np.concatenate(targets)
     loss = np.mean(np.concatenate(weights) * _cross_entropy(tf.constant(truth), tf.constant(scored)).numpy())
-    return float(loss), roc_auc(truth.astype(int), scored)
+    # Scores that are no numbers have no ROC-AUC; the caller says what to do about the loss.
+    return float(loss), roc_auc(truth.astype(int), scored) if np.isfinite(loss) else float("nan")
 
 
 def _cross_entropy(targets: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:

@@ -25,8 +25,10 @@ class TrainingParameters(Parameters):
 
     Attributes:
         epochs: the most passes over the train split.
-        early_stopping: epochs without a lower loss on the eval split after which training ends; the best epoch's
-            weights are kept in any case.
+        early_stopping: epochs without a better eval split after which training ends; the best epoch's weights are kept
+            in any case.
+        monitor: what makes an epoch better: a lower "loss", as published, or a higher "roc_auc" (a lower loss where
+            that is equal). On small eval splits the loss rises with over-confidence while the ranking still improves.
         batch_size: images a step.
         learning_rate: of Adam.
         class_weights: "balanced" gives both classes the same total weight; "none" as published.
@@ -39,6 +41,7 @@ class TrainingParameters(Parameters):
 
     epochs: int = Field(default=100, ge=1)
     early_stopping: int = Field(default=5, ge=1)
+    monitor: Literal["loss", "roc_auc"] = "loss"
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
     class_weights: Literal["balanced", "none"] = "balanced"
