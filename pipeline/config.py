@@ -226,6 +226,25 @@ def require_dataset(config: PipelineConfig) -> None:
                 )
 
 
+def with_resolved_span(config: PipelineConfig) -> PipelineConfig:
+    """Returns the configuration with the newest span written out where none is set.
+
+    A run that names the span it reads is the same run, to the cache, as one that found it to be the newest: pinning
+    `data.span` later, to add a source with a span of its own, trains nothing again.
+
+    Raises:
+        ConfigurationError: if the dataset has no span.
+    """
+    from components.dataset.manifest import newest_span
+
+    if config.data.span is not None:
+        return config
+    newest = newest_span(config.dataset)
+    if newest is None:
+        raise ConfigurationError(f"data.span: {config.data.dataset} has no span. Make one with genattr prepare.")
+    return config.model_copy(update={"data": config.data.model_copy(update={"span": newest})})
+
+
 def sources_by_span(config: PipelineConfig) -> dict[int | None, list[str]]:
     """Groups the sources by the span that their heads are trained on; `data.span` always comes first."""
     groups: dict[int | None, list[str]] = {config.data.span: []}

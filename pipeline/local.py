@@ -12,7 +12,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.errors import StepRefusedError
 from components.evaluator.report_data import NodeRun, RunReport
-from pipeline.config import ConfigurationError, PipelineConfig, require_dataset
+from pipeline.config import ConfigurationError, PipelineConfig, require_dataset, with_resolved_span
 from pipeline.graph import create_pipeline
 from pipeline.launches import LaunchListener, LaunchRecord, NodeNotRunError, recorded_launches
 from pipeline.reporting import build_report, write_run_report
@@ -50,6 +50,7 @@ def run_pipeline(config: PipelineConfig, runner: Runner, listener: LaunchListene
         ConfigurationError: if the dataset is not there, or another run works under the same output root.
     """
     require_dataset(config)
+    config = with_resolved_span(config)
     with _only_run(config.root):
         config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
         pipeline = create_pipeline(config)
