@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from pipeline import console
-from pipeline.config import ConfigurationError
+from pipeline.config import ConfigurationError, validated
 from pipeline.quiet import import_tensorflow, quiet_libraries
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
@@ -70,7 +70,7 @@ def prepare(options: argparse.Namespace) -> int:
     from components.dataset.prepare import prepare as prepare_dataset
 
     names = ("size", "crop", "perturb", "train", "eval", "test", "span", "seed", "workers")
-    parameters = PreparationParameters(**{name: getattr(options, name) for name in names})
+    parameters = validated(PreparationParameters, {name: getattr(options, name) for name in names}, "--")
     with console.progress("preparing") as advance:
         manifest = prepare_dataset(options.images, options.out, parameters, progress=advance)
     if options.json:

@@ -7,7 +7,7 @@ rule, the value received and the fix.
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -18,6 +18,8 @@ from components.parameters import Parameters
 from components.trainer.parameters import TrainingParameters
 from components.validator.parameters import ValidationParameters
 from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
+
+ParametersType = TypeVar("ParametersType", bound=Parameters)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FIXES = {
@@ -188,10 +190,24 @@ def validate_config(values: Mapping[str, Any], origin: str) -> PipelineConfig:
     Raises:
         ConfigurationError: with a line for each problem.
     """
+    return validated(PipelineConfig, values, f"{origin}: ")
+
+
+def validated(model: type[ParametersType], values: Mapping[str, Any], prefix: str = "") -> ParametersType:
+    """Makes parameters of any class from plain values.
+
+    Args:
+        model: the parameter class.
+        values: by field name.
+        prefix: begins each line of a message.
+
+    Raises:
+        ConfigurationError: with a line for each problem: field, rule, value received, fix.
+    """
     try:
-        return PipelineConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        lines = [f"{origin}: {_sentence(problem)}" for problem in error.errors(include_url=False)]
+        lines = [f"{prefix}{_sentence(problem)}" for problem in error.errors(include_url=False)]
         raise ConfigurationError("\n".join(lines)) from error
 
 

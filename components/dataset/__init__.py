@@ -1,0 +1,1 @@
+"""From an image tree to a prepared dataset."""

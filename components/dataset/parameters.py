@@ -1,0 +1,76 @@
+"""Parameters of preparing a dataset, checked before any file is touched."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from components.parameters import Parameters
+from serving.contract import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+
+CropMode = Literal["center", "celeba"]
+PerturbMode = Literal["none", "blur", "crop", "jpeg", "noise", "multi"]
+
+CELEBA_SIZE = 128  # the only size that the window of Yu et al. 2019 is defined for
+# Pillow itself refuses to open anything larger, as a decompression bomb.
+_PILLOW_PIXEL_LIMIT = 178_956_970
+
+
+class PreparationParameters(Parameters):
+    """How an image tree becomes a dataset.
+
+    Attributes:
+        size: side of the stored images in pixels. Larger images are cropped, smaller ones rejected; none is rescaled,
+            since resampling overwrites the traces that we look for.
+        crop: "center" cuts the middle; "celeba" cuts the face window of Yu et al. 2019 (rows 57:185 and columns 25:153
+            of the 178 x 218 px CelebA images; size 128 only).
+        perturb: what is done to each image: nothing, one perturbation with probability 1/2, or "multi": each of the
+            four with probability 1/2 (see perturb.py).
+        train: images a source (integer) or fraction of a source's accepted images (float, 0..1) for training.
+        eval: the same for evaluation during training (early stopping, thresholds).
+        test: the same for the final test. Images beyond the three stay unused.
+        span: number of the dataset under the output directory; a scheduled pipeline reads the highest.
+        seed: seed of the split, of the order of records, and of the perturbations.
+        workers: processes. The dataset does not depend on it.
+        max_image_bytes: larger files are rejected without being read.
+        max_image_pixels: images of more pixels are rejected without being decoded.
+        shard_size: images a file.
+    """
+
+    size: int = Field(default=128, ge=16, le=4096)
+    crop: CropMode = "center"
+    perturb: PerturbMode = "none"
+    train: int | float = 0.6
+    eval: int | float = 0.2
+    test: int | float = 0.2
+    span: int = Field(default=1, ge=0)
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=2, ge=1, le=256)
+    max_image_bytes: int = Field(default=MAX_IMAGE_BYTES, ge=1)
+    max_image_pixels: Annotated[int, Field(ge=1, le=_PILLOW_PIXEL_LIMIT)] = MAX_IMAGE_PIXELS
+    shard_size: int = Field(default=2048, ge=1)
+
+    @field_validator("train", "eval", "test")
+    @classmethod
+    def _split_size(cls, value: int | float) -> int | float:
+        if isinstance(value, float) and not 0 <= value <= 1:
+            raise ValueError(f"a fraction must be in 0..1, got {value}. For a number of images write an integer")
+        if value < 0:
+            raise ValueError(f"must not be negative, got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        fractions = [size for size in (self.train, self.eval, self.test) if isinstance(size, float)]
+        if sum(fractions) > 1 + 1e-9:
+            raise ValueError(
+                f"train, eval, test: fractions must sum to at most 1, got {' + '.join(map(str, fractions))} = "
+                f"{sum(fractions):g}. Lower one of them"
+            )
+        if not self.train:
+            raise ValueError("train: must not be 0: there would be nothing to train on. Try 0.6")
+        if self.crop == "celeba" and self.size != CELEBA_SIZE:
+            raise ValueError(
+                f"size: crop 'celeba' is defined for {CELEBA_SIZE} px only, got {self.size}. "
+                f"Set size to {CELEBA_SIZE}, or crop to 'center'"
+            )
+        return self

@@ -1,0 +1,298 @@
+"""From an image tree to a dataset: TFRecord files of encoded images, and the account of what became of every file.
+
+Two passes, both in worker processes. The first decodes every file, rejects what cannot be used, and keeps hashes, no
+pixels; from these the splits follow. The second reads each image again, in the order of the records, and writes. So
+memory does not grow with the images, and the result does not depend on the number of workers. It is written to a hidden
+directory and renamed at the end: a span is either whole or not there.
+"""
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from components.dataset.crop import crop_pixels
+from components.dataset.images import CheckedImage, check_image, decode_image, encode_png, hash_file, hash_pixels
+from components.dataset.manifest import (
+    FORMAT_VERSION,
+    Manifest,
+    RejectedFile,
+    count_sources,
+    digest_of_inputs,
+    digest_of_splits,
+)
+from components.dataset.parameters import PreparationParameters
+from components.dataset.perturb import apply_perturbations, draw_perturbations
+from components.dataset.pool import Progress, chunks, ordered_map
+from components.dataset.records import RecordWriter, encode_example
+from components.dataset.seeds import stream
+from components.dataset.splits import SPLITS, TRAINED_SPLITS, assign_splits, drop_duplicates
+from components.dataset.tree import Candidate, Rejection, Tree, scan_tree
+from components.features import names
+
+_CHECKED_AT_A_TIME = 32
+_WRITTEN_AT_A_TIME = 16
+_FEWEST_FOR_A_POOL = 2000  # with fewer files, starting processes takes longer than it saves (about 1.5 ms a file)
+
+
+@dataclass(frozen=True)
+class EncodedRecord:
+    """One serialized tf.Example, with what the manifest wants to know of it."""
+
+    example: bytes
+    image_bytes: int
+    perturbations: tuple[str, ...]
+
+
+def prepare(images: Path, out: Path, parameters: PreparationParameters, progress: Progress | None = None) -> Manifest:
+    """Writes `<out>/span-<N>/{train,eval,test,testonly}/examples-*.tfrecord.gz` and `manifest.json`.
+
+    Each split has at least one file, if need be without records. The records' features are those of
+    components.features.names. An image is stored as the bytes that came, if these are a PNG or JPEG of the right size,
+    else cropped, as PNG. A file that cannot be used is rejected with a reason in the manifest and never ends the run.
+
+    Args:
+        images: image tree (see tree.py).
+        out: directory of the dataset; spans of other numbers in it stay untouched.
+        parameters: how to prepare.
+        progress: called with (done, total, description).
+
+    Returns:
+        The manifest. If the span exists and was made of the same files with the same parameters, nothing is written.
+
+    Raises:
+        ValueError: if the tree lacks a class, a source cannot fill the splits asked for, or the span exists and was
+            made of something else.
+        RuntimeError: if files change while they are being read.
+    """
+    span = out / f"span-{parameters.span}"
+    if out.resolve().is_relative_to(images.resolve()):
+        raise ValueError(f"{out}: lies inside the image tree {images}. Choose a directory outside.")
+    tree = scan_tree(images)
+    if span.exists():
+        return _existing_span(span, tree, parameters)
+
+    checked, rejections, hashes = _check_images(tree, parameters, progress)
+    kept, duplicates, conflicts = drop_duplicates(checked)
+    rejections = sorted((*tree.rejections, *rejections, *conflicts), key=lambda item: item.path)
+    try:
+        splits = assign_splits(kept, parameters)
+    except ValueError as error:
+        raise ValueError(f"{images}: {error} {_most_common_reasons(rejections)}".rstrip()) from None
+    totals, sources = count_sources(tree, rejections, [duplicate for duplicate, _ in duplicates], splits)
+
+    out.mkdir(parents=True, exist_ok=True)
+    unfinished = out / f".span-{parameters.span}.partial"  # does not match "span-*", which the pipeline reads
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    written, encoded_bytes, perturbed = _write_splits(images, unfinished, splits, parameters, progress)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        span=parameters.span,
+        parameters=_what_counts(parameters),
+        inputs_digest=_digest_inputs(tree, hashes),
+        digest=digest_of_splits(splits),
+        totals=totals,
+        sources=sources,
+        splits=written,
+        perturbed=perturbed,
+        bytes={
+            "given": sum(image.file_bytes for split in SPLITS for image in splits[split]),
+            "encoded_images": encoded_bytes,
+            "dataset": sum(split["bytes"] for split in written.values()),
+        },
+        rejected=[RejectedFile(item.path, item.reason.value, item.detail) for item in rejections],
+        duplicates=[
+            {"path": duplicate.path, "duplicate_of": first.path}
+            for duplicate, first in sorted(duplicates, key=lambda pair: pair[0].path)
+        ],
+        ignored=sorted(item.path for item in tree.ignored),
+        images={
+            name: [
+                {"path": image.path, "source": image.source.name, "sha256": image.content_sha256}
+                for image in sorted(splits[name], key=lambda image: image.path)
+            ]
+            for name in SPLITS
+        },
+        warnings=_warnings(sources, parameters),
+    )
+    manifest.save(unfinished)
+    unfinished.rename(span)
+    return manifest
+
+
+def _existing_span(span: Path, tree: Tree, parameters: PreparationParameters) -> Manifest:
+    """Returns the manifest of a span that is what would be made now; refuses any other."""
+    manifest = Manifest.load(span)
+    same_parameters = manifest.parameters == _what_counts(parameters)
+    if same_parameters:
+        hashes = {candidate.path: hash_file(tree.root, parameters, candidate) for candidate in tree.candidates}
+        if manifest.inputs_digest == _digest_inputs(tree, hashes):
+            return manifest
+    what = "other files" if same_parameters else "other parameters"
+    raise ValueError(
+        f"{span}: exists and was made of {what}. Choose another span, e.g. {parameters.span + 1}, or delete it."
+    )
+
+
+def _check_images(
+    tree: Tree, parameters: PreparationParameters, progress: Progress | None
+) -> tuple[list[CheckedImage], list[Rejection], dict[str, str]]:
+    """First pass: returns usable images, rejections, and each candidate's file hash (or why it was not read)."""
+    checked: list[CheckedImage] = []
+    rejections: list[Rejection] = []
+    hashes: dict[str, str] = {}
+    done = 0
+    task = partial(_check_some, tree.root, parameters)
+    for results in ordered_map(
+        task, chunks(tree.candidates, _CHECKED_AT_A_TIME), _workers(tree.candidates, parameters)
+    ):
+        for result, file_hash in results:
+            hashes[result.path] = file_hash
+            if isinstance(result, CheckedImage):
+                checked.append(result)
+            else:
+                rejections.append(result)
+        done += len(results)
+        if progress is not None:
+            progress(done, len(tree.candidates), "checking images")
+    return checked, rejections, hashes
+
+
+def _check_some(
+    root: Path, parameters: PreparationParameters, candidates: Sequence[Candidate]
+) -> list[tuple[CheckedImage | Rejection, str]]:
+    """Checks some images (what one worker does at a time)."""
+    results: list[tuple[CheckedImage | Rejection, str]] = []
+    for candidate in candidates:
+        result = check_image(root, parameters, candidate)
+        if isinstance(result, CheckedImage):
+            results.append((result, result.file_sha256))
+        else:
+            results.append((result, hash_file(root, parameters, candidate)))
+    return results
+
+
+def _write_splits(
+    root: Path,
+    directory: Path,
+    splits: dict[str, list[CheckedImage]],
+    parameters: PreparationParameters,
+    progress: Progress | None,
+) -> tuple[dict[str, dict[str, Any]], int, dict[str, int]]:
+    """Second pass: writes the shards; returns Manifest.splits, bytes of the encoded images, and Manifest.perturbed."""
+    total = sum(len(splits[name]) for name in SPLITS)
+    written: dict[str, dict[str, Any]] = {}
+    encoded_bytes, done = 0, 0
+    perturbed: Counter[str] = Counter()
+    # One stream of records over all splits, so that the pool of workers is started once.
+    order = [image for name in SPLITS for image in splits[name]]
+    tasks = chunks(order, _WRITTEN_AT_A_TIME)
+    task = partial(_encode_some, root, parameters)
+    batches = ordered_map(task, tasks, _workers(order, parameters))
+    records = (record for batch in batches for record in batch)
+    for name in SPLITS:
+        (directory / name).mkdir()
+        members = splits[name]
+        shards = chunks(members, parameters.shard_size) or [()]
+        files = [f"examples-{number:05d}-of-{len(shards):05d}.tfrecord.gz" for number in range(len(shards))]
+        for file, shard in zip(files, shards, strict=True):
+            with ExitStack() as stack:
+                writer = stack.enter_context(RecordWriter(directory / name / file))
+                for _ in shard:
+                    record = next(records)
+                    writer.write(record.example)
+                    encoded_bytes += record.image_bytes
+                    perturbed.update(record.perturbations)
+                    done += 1
+                    if progress is not None:
+                        progress(done, total, f"writing {name}")
+        written[name] = {
+            "images": len(members),
+            "bytes": sum((directory / name / file).stat().st_size for file in files),
+            "shards": files,
+            "sources": dict(sorted(Counter(image.source.name for image in members).items())),
+        }
+    return written, encoded_bytes, dict(sorted(perturbed.items()))
+
+
+def _encode_some(root: Path, parameters: PreparationParameters, images: Sequence[CheckedImage]) -> list[EncodedRecord]:
+    """Encodes some images as tf.Examples (what one worker does at a time)."""
+    return [_encode(root, parameters, image) for image in images]
+
+
+def _encode(root: Path, parameters: PreparationParameters, image: CheckedImage) -> EncodedRecord:
+    """Encodes one image as a tf.Example.
+
+    Raises:
+        RuntimeError: if the file is not what the first pass saw.
+    """
+    data = (root / image.path).read_bytes()
+    if hashlib.sha256(data).hexdigest() != image.file_sha256:
+        raise RuntimeError(f"{root / image.path}: changed while the dataset was being written. Run again.")
+    random = stream("perturb", parameters.seed, image.path)
+    perturbations = draw_perturbations(parameters.perturb, random)
+    if perturbations or not image.verbatim:
+        decoded = decode_image(data, parameters.max_image_pixels)
+        pixels = crop_pixels(decoded.pixels, parameters.size, parameters.crop)
+        if hash_pixels(pixels) != image.content_sha256:
+            raise RuntimeError(f"{root / image.path}: gave other pixels when decoded again. Check memory and disk.")
+        data = encode_png(apply_perturbations(pixels, perturbations, random))
+    example = encode_example(
+        {
+            names.IMAGE_BYTES: data,
+            names.LABEL: image.source.label,
+            names.SOURCE: image.source.name.encode(),
+            names.ARCHITECTURE: names.architecture_of(image.source.name).encode(),
+            names.PATH: image.path.encode(),
+            names.FORMAT: image.format.encode(),
+            names.HEIGHT: parameters.size,
+            names.WIDTH: parameters.size,
+        }
+    )
+    return EncodedRecord(example, len(data), tuple(perturbation.name for perturbation in perturbations))
+
+
+def _workers(items: Sequence[object], parameters: PreparationParameters) -> int:
+    return parameters.workers if len(items) >= _FEWEST_FOR_A_POOL else 1
+
+
+def _what_counts(parameters: PreparationParameters) -> dict[str, Any]:
+    """Returns the parameters that decide what the dataset holds."""
+    return parameters.model_dump(exclude={"workers", "span"})
+
+
+def _digest_inputs(tree: Tree, hashes: dict[str, str]) -> str:
+    others = [*(item.path for item in tree.rejections), *(item.path for item in tree.ignored)]
+    return digest_of_inputs(hashes, others)
+
+
+def _most_common_reasons(rejections: Sequence[Rejection]) -> str:
+    """Says why files were rejected, for an error about there being too few."""
+    reasons = Counter(rejection.reason.value for rejection in rejections).most_common(3)
+    if not reasons:
+        return ""
+    example = rejections[0]
+    return (
+        f"Rejected: {', '.join(f'{count:,} {reason}' for reason, count in reasons)}; "
+        f"e.g. {example.path} {example.detail}."
+    )
+
+
+def _warnings(sources: dict[str, dict[str, Any]], parameters: PreparationParameters) -> list[str]:
+    """Returns sentences about sources that have nothing in a split that was asked for."""
+    found = []
+    for name, counts in sources.items():
+        missing = (
+            [split for split in TRAINED_SPLITS if getattr(parameters, split) and not counts[split]]
+            if counts["trained"]
+            else [split for split in ("testonly",) if not counts[split]]
+        )
+        if missing:
+            found.append(f"source '{name}' has no image in {', '.join(missing)} ({counts['accepted']} usable)")
+    return found

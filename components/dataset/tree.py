@@ -1,0 +1,260 @@
+"""Walking an image tree: which files stand there, of which source, and which are unfit at a glance.
+
+    <root>/real/<source>/...            camera images
+    <root>/fake/<source>/...            synthesised images
+    <root>/real_testonly/<source>/...   camera images of sources that are never trained on
+    <root>/fake_testonly/<source>/...   the same for generators
+
+Below a source, directories may be nested. Nothing is opened here.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from serving.contract import FAKE_LABEL, REAL_LABEL, RESERVED_VERDICTS
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+_CLASSES = {  # directory: (label, test-only)
+    "fake": (FAKE_LABEL, False),
+    "fake_testonly": (FAKE_LABEL, True),
+    "real": (REAL_LABEL, False),
+    "real_testonly": (REAL_LABEL, True),
+}
+_SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")  # what systems leave behind, beside names that start with a dot
+
+
+class Reason(StrEnum):
+    """Why a file is rejected: codes that stand in the manifest."""
+
+    NO_SOURCE = "no_source"  # a file directly under real/ or fake/
+    EXTENSION = "extension"  # no name of an image
+    NAME = "name"  # a name that is not UTF-8
+    SYMLINK = "symlink"  # points to a directory, or out of the tree
+    NOT_A_FILE = "not_a_file"  # pipe, socket, device
+    UNREADABLE = "unreadable"  # permissions, broken link, input/output error
+    EMPTY = "empty"  # 0 bytes
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    WRONG_TYPE = "wrong_type"  # content is not PNG, JPEG or WebP
+    UNDECODABLE = "undecodable"  # truncated or corrupt
+    ANIMATED = "animated"  # more than one picture
+    TRANSPARENT = "transparent"  # what would the pixels behind be?
+    SIXTEEN_BIT = "sixteen_bit"  # which eight bits?
+    TOO_SMALL = "too_small"  # images are never enlarged
+    LABEL_CONFLICT = "label_conflict"  # the same pixels are called real and fake
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source: one directory of images.
+
+    Attributes:
+        name: name of the directory.
+        directory: path relative to the tree, e.g. "fake/progan_celeba".
+        label: 0 real, 1 fake.
+        testonly: never trained on.
+    """
+
+    name: str
+    directory: str
+    label: int
+    testonly: bool
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A regular file with an image's name; its content is not known yet."""
+
+    path: str  # relative to the tree, with "/"
+    source: Source
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A file that is left out: why, as a code and as a sentence."""
+
+    path: str
+    reason: Reason
+    detail: str
+    source: Source | None  # None for files that belong to no source
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A hidden file or a system's clutter: counted, nothing else."""
+
+    path: str
+    source: Source | None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What stands in an image tree. Every entry found is in exactly one of the last three."""
+
+    root: Path
+    sources: tuple[Source, ...]
+    candidates: tuple[Candidate, ...]
+    rejections: tuple[Rejection, ...]
+    ignored: tuple[Ignored, ...]
+
+
+def scan_tree(root: Path) -> Tree:
+    """Lists an image tree, in order of the paths.
+
+    Hidden entries and system clutter are ignored, as is what stands beside the four class directories. A source's own
+    directory may be a symbolic link (data sets often live elsewhere); links further down may not lead out of the tree.
+
+    Args:
+        root: the directory that holds real/ and fake/.
+
+    Raises:
+        ValueError: if real/ or fake/ is missing or has no source, or a source's name is unfit or used twice.
+    """
+    _check_root(root)
+    sources: list[Source] = []
+    found: list[Candidate | Rejection | Ignored] = []
+    for entry in _entries(root):
+        if entry.name not in _CLASSES:
+            found.append(Ignored(_text(entry.name), None))
+            continue
+        label, testonly = _CLASSES[entry.name]
+        for child in _entries(entry):
+            path = f"{entry.name}/{_text(child.name)}"
+            if _is_clutter(child.name):
+                found.append(Ignored(path, None))
+            elif child.is_dir():
+                source = Source(_text(child.name), path, label, testonly)
+                sources.append(source)
+            else:
+                found.append(
+                    Rejection(
+                        path,
+                        Reason.NO_SOURCE,
+                        f"stands outside of any source: move it into {entry.name}/<source>/",
+                        None,
+                    )
+                )
+    _check_sources(sources)
+    for source in sources:
+        found.extend(_walk_source(root, source))
+    return Tree(
+        root,
+        tuple(sources),
+        tuple(item for item in found if isinstance(item, Candidate)),
+        tuple(item for item in found if isinstance(item, Rejection)),
+        tuple(item for item in found if isinstance(item, Ignored)),
+    )
+
+
+def _check_root(root: Path) -> None:
+    """Raises ValueError if the tree lacks a class."""
+    if not root.is_dir():
+        raise ValueError(f"{root}: is not a directory. An image tree holds real/<source>/ and fake/<source>/.")
+    for name in ("real", "fake"):
+        if not (root / name).is_dir():
+            raise ValueError(
+                f"{root}: has no directory '{name}'. An image tree holds real/<source>/ and fake/<source>/; "
+                f"found: {', '.join(sorted(_text(entry.name) for entry in root.iterdir())[:8]) or 'nothing'}."
+            )
+
+
+def _check_sources(sources: list[Source]) -> None:
+    """Raises ValueError if a source's name cannot be used."""
+    seen: dict[str, Source] = {}
+    for source in sources:
+        if not _SOURCE_NAME.fullmatch(source.name):
+            raise ValueError(
+                f"{source.directory}: a source's name must be 1 to 128 letters, digits, '_', '.' or '-' and start with "
+                "a letter or digit, since it becomes a label, a file name and a metric's name. Rename the directory."
+            )
+        if source.name in RESERVED_VERDICTS:
+            raise ValueError(
+                f"{source.directory}: '{source.name}' is a verdict ({', '.join(RESERVED_VERDICTS)}) and cannot name a "
+                "source. Rename the directory, e.g. to 'real_mycamera'."
+            )
+        if source.name in seen:
+            raise ValueError(
+                f"{source.directory}: the same source stands at {seen[source.name].directory}. "
+                "A source has one class and is trained on or not. Rename one of them."
+            )
+        seen[source.name] = source
+    for name in ("real", "fake"):
+        if not any(source.directory.startswith(f"{name}/") for source in sources):
+            raise ValueError(
+                f"{name}: holds no source. Put images in {name}/<source>/, e.g. {name}/{name}_example/1.png."
+            )
+
+
+def _walk_source(root: Path, source: Source) -> Iterator[Candidate | Rejection | Ignored]:
+    """Lists one source, nested directories included."""
+    inside = (root.resolve(), (root / source.directory).resolve())
+    pending = [root / source.directory]
+    while pending:
+        directory = pending.pop()
+        try:
+            entries = _entries(directory)
+        except OSError as error:
+            yield Rejection(
+                _relative(root, directory), Reason.UNREADABLE, f"cannot be listed: {error.strerror}", source
+            )
+            continue
+        folders = []
+        for entry in entries:
+            path = _relative(root, entry)
+            if _is_clutter(entry.name):
+                yield Ignored(path, source)
+            elif entry.is_dir() and not entry.is_symlink():
+                folders.append(entry)
+            else:
+                yield _judge_file(entry, path, source, inside)
+        pending.extend(reversed(folders))
+
+
+def _judge_file(entry: Path, path: str, source: Source, inside: tuple[Path, ...]) -> Candidate | Rejection:
+    """Decides from name and kind whether a file may be an image."""
+    try:
+        entry.name.encode()
+        problem = _problem(entry, inside)
+    except UnicodeEncodeError:
+        problem = Reason.NAME, "its name is not UTF-8: rename it"
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        problem = Reason.UNREADABLE, f"cannot be found: {getattr(error, 'strerror', None) or error}"
+    return Rejection(path, *problem, source) if problem else Candidate(path, source)
+
+
+def _problem(entry: Path, inside: tuple[Path, ...]) -> tuple[Reason, str] | None:
+    """Returns why an entry that is not a directory of its own is no image; None if it may be one."""
+    if entry.is_dir():
+        return Reason.SYMLINK, "is a symbolic link to a directory: only a source's own directory may be one"
+    if entry.suffix.lower() not in EXTENSIONS:
+        return Reason.EXTENSION, f"its name ends in none of {', '.join(EXTENSIONS)}"
+    target = entry.resolve(strict=True)
+    if entry.is_symlink() and not any(target.is_relative_to(directory) for directory in inside):
+        return Reason.SYMLINK, "is a symbolic link that leads out of the image tree"
+    if not stat.S_ISREG(target.stat().st_mode):
+        return Reason.NOT_A_FILE, "is a pipe, a socket or a device"
+    return None
+
+
+def _entries(directory: Path) -> list[Path]:
+    """Lists a directory in order of the names' bytes, whatever the file system's order."""
+    return sorted(directory.iterdir(), key=lambda entry: os.fsencode(entry.name))
+
+
+def _is_clutter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _CLUTTER
+
+
+def _relative(root: Path, path: Path) -> str:
+    return _text(path.relative_to(root).as_posix())
+
+
+def _text(name: str) -> str:
+    """Makes a name printable: bytes that are not UTF-8 become backslash escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
