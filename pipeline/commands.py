@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -32,6 +33,10 @@ def guarded(command: Callable[[argparse.Namespace], int], options: argparse.Name
         return command(options)
     except (ConfigurationError, ValueError) as error:
         return _say(options, error, BAD_USAGE)
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has gone. Nothing may be written any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except (OSError, StepRefusedError) as error:
         return _say(options, error, FAILED)
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from components.features.parameters import InputParameters
 from components.parameters import Parameters
 from components.trainer.parameters import TrainingParameters
 from components.validator.parameters import ValidationParameters
-from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
+from serving.contract import DEFAULT_MODEL_NAME, FAKE_LABEL, RESERVED_VERDICTS
 
 ParametersType = TypeVar("ParametersType", bound=Parameters)
 
@@ -124,7 +124,7 @@ class PipelineConfig(Parameters):
         names = [source.name for source in self.sources]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise ValueError(f"sources: each may stand there once, {', '.join(repeated)} is repeated")
+            raise ValueError(f"sources: each may stand there once, {', '.join(repeated)} is repeated. Remove it.")
         return self
 
     @property
@@ -234,12 +234,29 @@ def require_dataset(config: PipelineConfig) -> None:
                 f"there are: {', '.join(there) or 'none'}. Make one with genattr prepare --span N."
             )
         manifest = Manifest.load(config.dataset / f"span-{number}" / "manifest.json")
-        present = sorted(manifest.counts["train"])
-        for source in sources:
-            if source not in present:
-                raise ConfigurationError(
-                    f"sources: '{source}' has no training image in span {number}. Sources there: {', '.join(present)}."
-                )
+        prepared_size = int(manifest.parameters["size"])
+        if prepared_size < config.input.size:
+            raise ConfigurationError(
+                f"input.size: must be at most {prepared_size}, the size that span {number} was prepared with, got "
+                f"{config.input.size}. Lower it, or prepare a span with --size {config.input.size}."
+            )
+        _require_sources(sources, manifest.counts["train"], manifest.labels, number)
+
+
+def _require_sources(sources: Sequence[str], trained: Mapping[str, int], labels: Mapping[str, int], span: int) -> None:
+    """Checks that a head can be trained for every source: it is a generator, and has training images."""
+    present = sorted(source for source, count in trained.items() if count)
+    generators = [source for source in present if labels[source] == FAKE_LABEL]
+    for source in sources:
+        if source not in present:
+            raise ConfigurationError(
+                f"sources: '{source}' has no training image in span {span}. Sources there: {', '.join(present)}."
+            )
+        if source not in generators:
+            raise ConfigurationError(
+                f"sources: '{source}' is camera-made in span {span}; heads are for generators. "
+                f"Generators there: {', '.join(generators)}."
+            )
 
 
 def with_resolved_span(config: PipelineConfig) -> PipelineConfig:
@@ -299,8 +316,10 @@ def _sentence(problem: Mapping[str, Any]) -> str:
         message = "is required"
     rule = re.sub(r"^Input should be ", "must be ", message)
     received = "" if kind == "missing" or not location else f", got {problem['input']!r}"
+    if not location:  # rules over several fields name them, and what to do, themselves
+        return rule if rule.endswith(".") else f"{rule}."
     fix = _FIXES.get(kind, "Correct the value.").format(keys=", ".join(_keys_beside(problem["loc"])))
-    return f"{location}: {rule}{received}. {fix}" if location else f"{rule}. {fix}"
+    return f"{location}: {rule}{received}. {fix}"
 
 
 def _keys_beside(location: tuple[Any, ...]) -> list[str]:

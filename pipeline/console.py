@@ -81,6 +81,10 @@ def dataset(manifest: "Manifest", folder: Path) -> None:
         console.print(
             f"[yellow]{len(manifest.rejected)} files rejected[/] ({escape(reasons)}): see manifest.json#rejected"
         )
+    for warning in manifest.warnings:
+        console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
+    ratio = manifest.bytes["dataset"] / max(1, manifest.bytes["encoded_images"])
+    console.print(f"{manifest.bytes['dataset'] / 1e6:.1f} MB, {ratio:.2f} times the encoded images")
     if manifest.duplicates:
         console.print(f"{len(manifest.duplicates)} duplicates left out: see manifest.json#duplicates")
 
