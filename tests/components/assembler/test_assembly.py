@@ -1,0 +1,78 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.assembler.assembly import Assembly, Candidate, assemble, read_assembly
+from components.errors import StepRefusedError
+from components.features.parameters import InputParameters
+from components.features.transform import ExportedTransform
+from components.trainer import artifacts
+from tests import modules
+from tests.images import SIZE, SMOOTH, STRIPES, encode, noise
+
+INPUTS = InputParameters(representation="dct", size=SIZE)
+UNBLESSED = "mixed_c"
+
+
+@pytest.fixture(scope="module")
+def candidates(tmp_path_factory):
+    """A primary module and three heads; that of mixed_c was not blessed."""
+    root = tmp_path_factory.mktemp("candidates")
+    heads = {
+        STRIPES: Candidate(modules.write_head(root / STRIPES, INPUTS, STRIPES, 0.3, seed=2), blessed=True),
+        UNBLESSED: Candidate(modules.write_head(root / UNBLESSED, INPUTS, UNBLESSED, 0.5, seed=3), blessed=False),
+        SMOOTH: Candidate(modules.write_head(root / SMOOTH, INPUTS, SMOOTH, 0.8, seed=4), blessed=True),
+    }
+    return Candidate(modules.write_primary(root / "primary", INPUTS), blessed=True), heads
+
+
+@pytest.fixture(scope="module")
+def assembled(candidates, transform_graph, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("assembled")
+    return folder, assemble(folder, transform_graph, INPUTS, *candidates)
+
+
+def test_blessed_heads_go_in_the_given_order_and_others_stay_out(assembled, candidates):
+    _, assembly = assembled
+    primary, heads = candidates
+    assert list(assembly.heads.items()) == [(source, str(heads[source].model)) for source in (STRIPES, SMOOTH)]
+    assert assembly.left_out == [UNBLESSED]
+    assert assembly.primary == str(primary.model)
+
+
+def test_what_was_assembled_reads_back(assembled):
+    folder, assembly = assembled
+    assert read_assembly(folder) == assembly
+    assert isinstance(assembly, Assembly)
+
+
+def test_each_model_keeps_the_operating_point_of_its_training(assembled):
+    folder, _ = assembled
+    points = json.loads((folder / "Format-Serving" / "assets" / "operating_points.json").read_text())
+    assert points["detection"] == modules.DETECTION_THRESHOLD
+    assert list(points["sources"].items()) == [(STRIPES, 0.3), (SMOOTH, 0.8)]
+
+
+def test_the_servable_answers_as_the_modules_on_the_exported_preprocessing(assembled, candidates, transform_graph):
+    folder, _ = assembled
+    primary, heads = candidates
+    images = [encode(noise(1)), encode(noise(2, 40, 50))]
+    answers = modules.ask(folder / "Format-Serving", images)
+    transform = ExportedTransform(transform_graph)
+    features = tf.function(lambda encoded: transform(encoded)["dct"])(tf.constant(images))
+    model = artifacts.read_model(primary.model)
+    middle = keras.Model(model.inputs, model.get_layer("dRelu_04").output)(features)
+    expected = [artifacts.read_model(heads[source].model)(middle)[:, 0] for source in (STRIPES, SMOOTH)]
+    np.testing.assert_allclose(answers["fake_probability"], model(features)[:, 0], atol=1e-6)
+    np.testing.assert_allclose(answers["source_probabilities"], np.transpose(expected), atol=1e-6)
+    assert answers["source_names"][0].tolist() == [STRIPES.encode(), SMOOTH.encode()]
+
+
+def test_an_unblessed_primary_module_stops_the_run_and_writes_nothing(candidates, transform_graph, tmp_path):
+    primary, heads = candidates
+    with pytest.raises(StepRefusedError, match=r"primary module is not blessed.*evaluation\.detection"):
+        assemble(tmp_path, transform_graph, INPUTS, Candidate(primary.model, blessed=False), heads)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,86 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.servable.verdict import verdicts
+from serving import contract
+
+NAMES = ("progan_a", "stylegan_b", "sngan_c")
+DETECTION, CLAIMS = 0.7, (0.6, 0.1, 0.9)  # none of them is exact in float32
+
+
+def rule(fake: float, sources: tuple[float, ...]) -> str:
+    """The documented rules, in plain Python; probabilities and thresholds meet as float32, as in a served graph."""
+    claiming = [
+        (np.float32(probability), name)
+        for probability, threshold, name in zip(sources, CLAIMS, NAMES, strict=True)
+        if np.float32(probability) >= np.float32(threshold)
+    ]
+    if np.float32(fake) < np.float32(DETECTION):
+        return "contradiction" if claiming else "real"
+    if not claiming:
+        return "unknown_generator"
+    strongest = max(probability for probability, _ in claiming)
+    return next(name for probability, name in claiming if probability == strongest)  # of equals, the first
+
+
+def around(threshold: float) -> tuple[float, ...]:
+    """Nothing, the neighbours of the threshold among float32 numbers, the threshold itself, certainty."""
+    exact = np.float32(threshold)
+    return (0.0, float(np.nextafter(exact, np.float32(0))), threshold, float(np.nextafter(exact, np.float32(1))), 1.0)
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return list(itertools.product(around(DETECTION), *map(around, CLAIMS)))  # 625 rows
+
+
+@pytest.fixture(scope="module", params=["eager", "graph"])
+def decide(request):
+    return verdicts if request.param == "eager" else tf.function(verdicts)
+
+
+def test_every_combination_follows_the_documented_rules(cases, decide):
+    table = np.array(cases, np.float32)
+    decided = decide(tf.constant(table[:, 0]), tf.constant(table[:, 1:]), DETECTION, CLAIMS, NAMES)
+    expected = [rule(fake, tuple(sources)) for fake, *sources in cases]
+    assert {*NAMES, *contract.RESERVED_VERDICTS} == set(expected)  # the table holds every verdict
+    assert [verdict.decode() for verdict in decided.numpy()] == expected
+
+
+@pytest.mark.parametrize(
+    ("fake", "sources", "verdict"),
+    [
+        (0.1, (0.0, 0.0, 0.0), "real"),
+        (0.9, (0.0, 0.0, 0.0), "unknown_generator"),
+        (0.9, (0.8, 0.0, 0.0), "progan_a"),
+        (0.9, (0.8, 0.85, 0.0), "stylegan_b"),  # two claims: the stronger one
+        (0.9, (0.8, 0.05, 0.89), "progan_a"),  # the strongest head does not reach its own threshold
+        (0.1, (0.0, 0.2, 0.0), "contradiction"),
+        (0.9, (0.8, 0.8, 0.0), "progan_a"),  # equal claims: the first head
+        (0.7, (0.0, 0.0, 0.0), "unknown_generator"),  # at the threshold is fake
+        (0.9, (0.0, 0.0, 0.9), "sngan_c"),  # at the threshold is a claim
+    ],
+)
+def test_one_case_in_plain_words(fake, sources, verdict):
+    assert verdicts(tf.constant([fake]), tf.constant([sources]), DETECTION, CLAIMS, NAMES).numpy() == [verdict.encode()]
+
+
+def test_without_heads_an_image_is_real_or_of_an_unknown_generator(decide):
+    decided = decide(tf.constant([0.1, 0.7, 0.9]), tf.zeros((3, 0)), DETECTION, (), ())
+    assert decided.numpy().tolist() == [b"real", b"unknown_generator", b"unknown_generator"]
+
+
+def test_a_threshold_of_zero_claims_everything():
+    assert verdicts(tf.constant([0.9]), tf.zeros((1, 1)), DETECTION, (0.0,), ("a",)).numpy() == [b"a"]
+
+
+def test_an_empty_batch_has_no_verdict():
+    assert verdicts(tf.zeros((0,)), tf.zeros((0, 3)), DETECTION, CLAIMS, NAMES).shape == (0,)
+
+
+def test_names_and_thresholds_of_different_number_are_refused():
+    with pytest.raises(ValueError, match="3 source names but 2 thresholds"):
+        verdicts(tf.zeros((1,)), tf.zeros((1, 3)), DETECTION, CLAIMS[:2], NAMES)

@@ -1,0 +1,358 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from pipeline.config import (
+    ConfigurationError,
+    load_config,
+    require_dataset,
+    sources_by_span,
+    validate_config,
+    with_resolved_span,
+)
+from tests.images import REAL, SIZE, SMOOTH, STRIPES, encode, source_image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MINIMAL = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo"}
+
+
+def refusal(**values) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        validate_config({**MINIMAL, **values}, "demo.yaml")
+    return str(error.value)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(text: str) -> Path:
+        path = tmp_path / "pipeline.yaml"
+        path.write_text(text)
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def minimal_file(write):
+    return write(yaml.safe_dump(MINIMAL))
+
+
+def test_a_minimal_configuration_takes_the_documented_defaults():
+    config = validate_config(MINIMAL, "demo.yaml")
+    assert (config.input.representation, config.input.size) == ("dct", 128)
+    assert (config.primary.epochs, config.primary.early_stopping, config.primary.learning_rate) == (100, 5, 1e-3)
+    assert (config.data.span, config.sources) == (None, ())
+
+
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("configs/*.yaml")), ids=lambda path: path.name)
+def test_every_configuration_of_the_repository_is_valid(path):
+    assert load_config(path).sources
+
+
+# --- what is refused: (values, field, rule, value received, fix) ---
+
+REFUSED = {
+    "unknown key at the top": ({"nmae": 1}, "nmae", "is not a key", "1", "beam_pipeline_args, data, evaluation, input"),
+    "unknown nested key": (
+        {"primary": {"batch_sise": 8}},
+        "primary.batch_sise",
+        "is not a key",
+        "8",
+        "keys here: batch_size, class_weights, early_stopping, epochs,",
+    ),
+    "unknown key of a source": (
+        {"sources": ["a", {"name": "b", "spam": 2}]},
+        "sources.1.spam",
+        "is not a key",
+        "2",
+        "keys here: name, span.",
+    ),
+    "unknown key two levels down": (
+        {"evaluation": {"detection": {"min_auc": 0.9}}},
+        "evaluation.detection.min_auc",
+        "is not a key",
+        "0.9",
+        "keys here: min_average_precision, min_roc_auc.",
+    ),
+    "quoted whole number": ({"primary": {"epochs": "3"}}, "primary.epochs", "valid integer", "'3'", "without quotes"),
+    "truth value for a number": ({"primary": {"epochs": True}}, "primary.epochs", "valid integer", "True", "whole"),
+    "fraction for a count": ({"primary": {"epochs": 2.5}}, "primary.epochs", "valid integer", "2.5", "whole number"),
+    "quoted number": (
+        {"primary": {"learning_rate": "1e-3"}},
+        "primary.learning_rate",
+        "valid number",
+        "'1e-3'",
+        "without quotes",
+    ),
+    "number for text": ({"name": 7}, "name", "valid string", "7", "put quotes around it"),
+    "number for a mapping": ({"primary": 3}, "primary", "must be", "3", "Write a mapping"),
+    "number for a source": ({"sources": [3]}, "sources.0", "must be", "3", "Write a mapping"),
+    "text for a list": ({"sources": "progan"}, "sources", "must be", "'progan'", ""),
+    "unknown choice": (
+        {"input": {"representation": "wavelet"}},
+        "input.representation",
+        "must be 'pixel' or 'dct'",
+        "'wavelet'",
+        "Choose one",
+    ),
+    "no batch": ({"primary": {"batch_size": 0}}, "primary.batch_size", "greater than or equal to 1", "0", ""),
+    "no epoch": ({"secondary": {"epochs": 0}}, "secondary.epochs", "greater than or equal to 1", "0", ""),
+    "learning rate 0": ({"primary": {"learning_rate": 0.0}}, "primary.learning_rate", "greater than 0", "0.0", ""),
+    "learning rate NaN": ({"primary": {"learning_rate": float("nan")}}, "primary.learning_rate", "must be", "nan", ""),
+    "gate above 1": (
+        {"evaluation": {"attribution": {"min_roc_auc": 1.5}}},
+        "evaluation.attribution.min_roc_auc",
+        "less than or equal to 1",
+        "1.5",
+        "",
+    ),
+    "odd size": ({"input": {"size": 100}}, "input.size", "must be a multiple of 8", "100", ""),
+    "tiny size": ({"input": {"size": 8}}, "input.size", "greater than or equal to 32", "8", ""),
+    "negative span": ({"data": {"dataset": "d", "span": -1}}, "data.span", "greater than or equal to 0", "-1", ""),
+    "empty dataset": ({"data": {"dataset": ""}}, "data.dataset", "at least 1 character", "''", ""),
+    "name with a slash": ({"name": "a/b"}, "name", "hold only letters, digits", "'a/b'", ""),
+    "source that leaves its folder": (
+        {"sources": ["../a"]},
+        "sources.0.name",
+        "must start with a letter",
+        "'../a'",
+        "",
+    ),
+    "reserved source": ({"sources": ["real"]}, "sources.0.name", "must not be one of the verdicts", "'real'", ""),
+    "reserved source 2": ({"sources": ["unknown_generator"]}, "sources.0.name", "verdicts", "'unknown_generator'", ""),
+    "reserved source 3": ({"sources": ["contradiction"]}, "sources.0.name", "verdicts", "'contradiction'", ""),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_names_file_field_rule_value_and_fix(case):
+    values, field, rule, received, fix = REFUSED[case]
+    message = refusal(**values)
+    assert message.startswith(f"demo.yaml: {field}: ")
+    assert rule in message
+    before_fix, _, given_fix = message.partition(f", got {received}. ")
+    assert before_fix != message, f"the value received is missing: {message}"
+    assert given_fix.endswith(".")
+    assert fix in given_fix
+
+
+def test_a_missing_key_is_named_with_what_to_do():
+    assert refusal(data={}) == "demo.yaml: data.dataset: is required. Add it."
+
+
+def test_a_source_that_stands_there_twice_is_named():
+    assert "a_celeba is repeated" in refusal(sources=["a_celeba", "b", {"name": "a_celeba", "span": 2}])
+
+
+def test_all_problems_are_reported_at_once():
+    lines = refusal(input={"size": 100}, primary={"epochs": 0}, sources=["real"]).splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["input.size", "primary.epochs", "sources.0.name"]
+
+
+# --- the file ---
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"absent\.yaml: cannot be read"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_a_binary_file_is_refused(tmp_path):
+    (tmp_path / "image.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"image\.yaml: "):
+        load_config(tmp_path / "image.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words", "3"])
+def test_yaml_that_is_no_mapping_is_refused(write, text):
+    with pytest.raises(ConfigurationError, match="must hold a mapping of keys to values, found"):
+        load_config(write(text))
+
+
+def test_broken_yaml_is_refused_with_its_line(write):
+    with pytest.raises(ConfigurationError, match=r"(?s)is not YAML: .*line 2"):
+        load_config(write("name: demo\ndata: ]\n"))
+
+
+def test_a_yaml_tag_that_would_run_code_is_refused_and_runs_nothing(write, tmp_path):
+    marker = tmp_path / "ran"
+    path = write(f"name: !!python/object/apply:os.system ['touch {marker}']")
+    with pytest.raises(ConfigurationError, match="is not YAML"):
+        load_config(path)
+    assert not marker.exists()
+
+
+# --- overrides ---
+
+
+def test_an_override_sets_a_nested_key_and_leaves_its_neighbours(write):
+    path = write(yaml.safe_dump({**MINIMAL, "primary": {"epochs": 7, "batch_size": 9}}))
+    config = load_config(path, ["primary.epochs=20"])
+    assert (config.primary.epochs, config.primary.batch_size) == (20, 9)
+
+
+def test_an_override_creates_the_mappings_on_its_way(minimal_file):
+    config = load_config(minimal_file, ["evaluation.detection.min_roc_auc=0.5"])
+    assert config.evaluation.detection.min_roc_auc == 0.5
+
+
+def test_an_override_is_read_as_yaml(minimal_file):
+    config = load_config(minimal_file, ["sources=[b_x, a_y]", "data.span=3", "secondary.class_weights=none"])
+    assert [source.name for source in config.sources] == ["b_x", "a_y"]
+    assert (config.data.span, config.secondary.class_weights) == (3, "none")
+
+
+def test_the_last_of_two_overrides_wins(minimal_file):
+    assert load_config(minimal_file, ["primary.epochs=3", "primary.epochs=4"]).primary.epochs == 4
+
+
+@pytest.mark.parametrize("override", ["primary.epochs", "=3", "primary..epochs=3", ".epochs=3", "primary.=3"])
+def test_an_override_of_another_form_is_refused_with_an_example(minimal_file, override):
+    with pytest.raises(ConfigurationError) as error:
+        load_config(minimal_file, [override])
+    assert str(error.value).startswith(f"--set {override}: must have the form dotted.key=value, e.g. ")
+
+
+def test_an_override_below_a_plain_value_is_refused(minimal_file):
+    with pytest.raises(ConfigurationError, match=r"--set name\.x=3: 'name' is not a mapping"):
+        load_config(minimal_file, ["name.x=3"])
+
+
+def test_an_override_whose_value_is_not_yaml_is_refused(minimal_file):
+    with pytest.raises(ConfigurationError, match=r"--set sources=\[a: the value is not YAML"):
+        load_config(minimal_file, ["sources=[a"])
+
+
+def test_an_override_is_validated_as_the_file_is(minimal_file):
+    with pytest.raises(ConfigurationError, match=r"primary\.epochs: .* got 0"):
+        load_config(minimal_file, ["primary.epochs=0"])
+
+
+# --- the object ---
+
+
+def test_a_bare_source_name_equals_a_mapping_with_that_name():
+    bare = validate_config({**MINIMAL, "sources": ["a_x", "b_y"]}, "demo.yaml")
+    assert bare == validate_config(
+        {**MINIMAL, "sources": [{"name": "a_x"}, {"name": "b_y", "span": None}]}, "demo.yaml"
+    )
+
+
+@pytest.mark.parametrize("path", ["name", "primary.epochs", "input.size"])
+def test_a_configuration_cannot_be_changed(path):
+    target = validate_config(MINIMAL, "demo.yaml")
+    *parents, last = path.split(".")
+    for parent in parents:
+        target = getattr(target, parent)
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(target, last, getattr(target, last))
+
+
+def test_yaml_of_a_configuration_reads_back_as_the_same_configuration(write):
+    values = {
+        **MINIMAL,
+        "sources": ["a_x", {"name": "b_y", "span": 2}],
+        "primary": {"layers": {"initialization": "paper"}},
+    }
+    config = validate_config(values, "demo.yaml")
+    assert load_config(write(config.to_yaml())) == config
+
+
+def test_outputs_lie_under_the_output_root_where_design_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = validate_config(MINIMAL, "demo.yaml")
+    assert config.serving_base == tmp_path / "runs/demo/serving/generator_attribution"
+    assert config.metadata_path.parent == tmp_path / "runs/demo/metadata"
+    assert config.dataset == tmp_path / "data/demo"
+
+
+def test_sources_are_grouped_by_span_with_the_main_span_first():
+    sources = [{"name": "new_a", "span": 5}, "old_a", {"name": "old_b", "span": 3}, {"name": "new_b", "span": 5}]
+    config = validate_config({**MINIMAL, "data": {"dataset": "d", "span": 3}, "sources": sources}, "demo.yaml")
+    assert list(sources_by_span(config).items()) == [(3, ["old_a", "old_b"]), (5, ["new_a", "new_b"])]
+
+
+def test_a_dataset_that_is_not_there_is_answered_with_the_command_that_makes_it(tmp_path):
+    config = validate_config({**MINIMAL, "data": {"dataset": str(tmp_path / "absent")}}, "demo.yaml")
+    with pytest.raises(ConfigurationError, match=r"data\.dataset: .*absent is not a folder.*genattr prepare"):
+        require_dataset(config)
+
+
+# --- the dataset that a configuration asks for ---
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """A dataset of 32 px with spans 1 and 3; smooth_a is in both, stripes_b in span 3 alone."""
+    from components.dataset.parameters import PreparationParameters
+    from components.dataset.prepare import prepare
+
+    root = tmp_path_factory.mktemp("prepared")
+    for span, sources in ((1, (REAL, SMOOTH)), (3, (REAL, SMOOTH, STRIPES))):
+        rng = np.random.default_rng(span)
+        for source in sources:
+            folder = root / f"images-{span}" / ("real" if source == REAL else "fake") / source
+            folder.mkdir(parents=True)
+            for number in range(6):
+                (folder / f"{number}.png").write_bytes(encode(source_image(source, rng)[:SIZE, :SIZE]))
+        prepare(root / f"images-{span}", root / "dataset", PreparationParameters(size=SIZE, span=span, workers=1))
+    return root / "dataset"
+
+
+def asked_of(dataset, span=None, size=SIZE, sources=()):
+    return validate_config(
+        {
+            **MINIMAL,
+            "data": {"dataset": str(dataset), "span": span},
+            "input": {"size": size},
+            "sources": list(sources),
+        },
+        "demo.yaml",
+    )
+
+
+@pytest.mark.parametrize(
+    ("span", "sources"),
+    [(None, [SMOOTH, STRIPES]), (1, [SMOOTH]), (3, [STRIPES]), (1, [SMOOTH, {"name": STRIPES, "span": 3}])],
+)
+def test_a_dataset_that_holds_what_is_asked_for_is_accepted(dataset, span, sources):
+    require_dataset(asked_of(dataset, span, sources=sources))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"span": 2}, r"data\.span: .* has no span 2; there are: span-1, span-3\."),
+        (
+            {"span": 1, "sources": [STRIPES]},
+            r"'stripes_b' has no training image in span 1\. Sources there: real_noise, smoo",
+        ),
+        ({"span": 3, "sources": [{"name": STRIPES, "span": 1}]}, r"'stripes_b' has no training image in span 1"),
+        ({"sources": ["smoth_a"]}, r"'smoth_a' has no training image in span 3\. Sources there: .*smooth_a"),
+        ({"sources": [REAL]}, r"'real_noise' is camera-made in span 3; .* Generators there: smooth_a, stripes_b\."),
+        ({"size": 64}, r"input\.size: must be at most 32, .*got 64\."),
+    ],
+)
+def test_what_a_dataset_does_not_hold_is_refused_with_what_it_does_hold(dataset, asked, message):
+    with pytest.raises(ConfigurationError, match=message):
+        require_dataset(asked_of(dataset, **asked))
+
+
+def test_a_folder_without_a_span_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"has no span ; there are: none\. Make one with genattr prepare"):
+        require_dataset(asked_of(tmp_path))
+
+
+def test_the_newest_span_is_written_out_and_a_named_one_kept(dataset):
+    assert with_resolved_span(asked_of(dataset)) == asked_of(dataset, span=3)
+    assert with_resolved_span(asked_of(dataset, span=1)) == asked_of(dataset, span=1)
+
+
+def test_spans_are_compared_as_numbers(tmp_path):
+    for span in ("2", "10", "9"):
+        (tmp_path / f"span-{span}").mkdir()
+        (tmp_path / f"span-{span}" / "manifest.json").touch()
+    assert with_resolved_span(asked_of(tmp_path)).data.span == 10

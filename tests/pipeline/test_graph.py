@@ -1,0 +1,213 @@
+import json
+
+import pytest
+from tfx.dsl.compiler.compiler import Compiler
+
+from components.digest import source_digest
+from pipeline.config import validate_config
+from pipeline.graph import create_pipeline
+
+DATA = ["ImportExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"]
+PRIMARY = ["PrimaryTrainer", "Evaluator.primary"]
+END = ["Assembler", "ServableValidator", "Pusher"]
+LATER = {"name": "late_c", "span": 4}
+
+
+def compiled(*sources, **changes):
+    """The intermediate representation of the pipeline with these sources: node identifier -> node."""
+    values = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo", "sources": list(sources)}
+    representation = Compiler().compile(create_pipeline(validate_config(values | changes, "test")))
+    return {node.pipeline_node.node_info.id: node.pipeline_node for node in representation.nodes}
+
+
+@pytest.fixture(scope="module")
+def two_sources():
+    return compiled("first_a", "second_b")
+
+
+@pytest.fixture(scope="module")
+def with_a_third():
+    return compiled("first_a", "second_b", "third_c")
+
+
+@pytest.fixture(scope="module")
+def with_a_later_span():
+    return compiled("first_a", "second_b", LATER)
+
+
+def parameter(node, name):
+    return node.parameters.parameters[name].field_value.string_value
+
+
+def what_keys_the_cache(node):
+    """Everything of a node but who reads its outputs."""
+    copy = type(node)()
+    copy.CopyFrom(node)
+    del copy.downstream_nodes[:]
+    return copy.SerializeToString(deterministic=True)
+
+
+def producers(node, key) -> list[str]:
+    """The nodes whose output a node reads under an input's name."""
+    return [channel.producer_node_query.id for channel in node.inputs.inputs[key].channels]
+
+
+def test_the_nodes_are_those_that_are_documented(two_sources):
+    trained = [f"{kind}.{source}" for source in ("first_a", "second_b") for kind in ("SecondaryTrainer", "Evaluator")]
+    assert sorted(two_sources) == sorted(DATA + PRIMARY + trained + END)
+
+
+def test_every_node_comes_after_those_that_it_reads(with_a_later_span):
+    order = list(with_a_later_span)
+    for name, node in with_a_later_span.items():
+        assert all(order.index(upstream) < order.index(name) for upstream in node.upstream_nodes), name
+
+
+@pytest.mark.parametrize(
+    ("node", "upstream"),
+    [
+        ("StatisticsGen", {"ImportExampleGen"}),
+        ("SchemaGen", {"StatisticsGen"}),
+        ("ExampleValidator", {"StatisticsGen", "SchemaGen"}),
+        ("Transform", {"ImportExampleGen", "SchemaGen"}),
+        ("PrimaryTrainer", {"ImportExampleGen", "Transform"}),
+        ("Evaluator.primary", {"ImportExampleGen", "PrimaryTrainer", "SchemaGen"}),
+        ("SecondaryTrainer.first_a", {"ImportExampleGen", "Transform", "PrimaryTrainer"}),
+        ("Evaluator.first_a", {"ImportExampleGen", "SecondaryTrainer.first_a", "SchemaGen"}),
+        (
+            "Assembler",
+            {
+                *("Transform", "PrimaryTrainer", "Evaluator.primary"),
+                *("SecondaryTrainer.first_a", "Evaluator.first_a", "SecondaryTrainer.second_b", "Evaluator.second_b"),
+            },
+        ),
+        ("ServableValidator", {"Assembler", "ImportExampleGen", "PrimaryTrainer", "SecondaryTrainer.first_a"}),
+        ("Pusher", {"Assembler", "ServableValidator"}),
+    ],
+)
+def test_a_node_reads_what_is_documented(two_sources, node, upstream):
+    assert upstream <= set(two_sources[node].upstream_nodes)
+
+
+@pytest.mark.parametrize("node", ["PrimaryTrainer", "SecondaryTrainer.late_c", "SecondaryTrainer.first_a"])
+def test_no_training_starts_before_its_data_was_checked(with_a_later_span, node):
+    """Directly or through others: an anomaly must stop the run before anything is trained."""
+    waiting, before = [node], set()
+    while waiting:
+        for upstream in with_a_later_span[waiting.pop()].upstream_nodes:
+            if upstream not in before:
+                before.add(upstream)
+                waiting.append(upstream)
+    gates = {"ExampleValidator"} | ({"ExampleValidator.span-4"} if node.endswith("late_c") else set())
+    assert gates <= before
+
+
+def test_a_head_reads_the_primary_trainers_model_and_no_other(two_sources):
+    """Heads are Model artifacts as well: without its producer's name, the newest of any kind would be read."""
+    assert producers(two_sources["SecondaryTrainer.second_b"], "primary") == ["PrimaryTrainer"]
+
+
+def test_the_assembler_reads_each_head_and_its_blessing_under_its_own_name(two_sources):
+    for source in ("first_a", "second_b"):
+        assert producers(two_sources["Assembler"], f"model.{source}") == [f"SecondaryTrainer.{source}"]
+        assert producers(two_sources["Assembler"], f"blessing.{source}") == [f"Evaluator.{source}"]
+
+
+def test_adding_a_source_adds_its_trainer_and_its_evaluator_and_nothing_else(two_sources, with_a_third):
+    assert set(with_a_third) - set(two_sources) == {"SecondaryTrainer.third_c", "Evaluator.third_c"}
+    assert set(two_sources) <= set(with_a_third)
+
+
+@pytest.mark.parametrize("wider", ["with_a_third", "with_a_later_span"])
+def test_adding_a_source_changes_no_trainer_or_evaluator_that_was_there(two_sources, wider, request):
+    pipeline = request.getfixturevalue(wider)
+    unchanged = [name for name in two_sources if name not in END]
+    assert len(unchanged) == 11
+    for name in unchanged:
+        assert what_keys_the_cache(pipeline[name]) == what_keys_the_cache(two_sources[name]), name
+
+
+def test_a_source_with_a_span_of_its_own_reads_it_through_nodes_of_its_own(two_sources, with_a_later_span):
+    chain = [f"{node}.span-4" for node in DATA[:4]]
+    assert set(with_a_later_span) - set(two_sources) == {*chain, "SecondaryTrainer.late_c", "Evaluator.late_c"}
+    for name in ("SecondaryTrainer.late_c", "Evaluator.late_c"):
+        assert producers(with_a_later_span[name], "examples") == ["ImportExampleGen.span-4"], name
+    static_range = json.loads(parameter(with_a_later_span["ImportExampleGen.span-4"], "range_config"))["static_range"]
+    assert static_range == {"start_span_number": 4, "end_span_number": 4}
+
+
+def test_sources_of_the_same_span_share_its_nodes(with_a_later_span):
+    both = compiled("first_a", "second_b", LATER, {"name": "late_d", "span": 4})
+    assert set(both) - set(with_a_later_span) == {"SecondaryTrainer.late_d", "Evaluator.late_d"}
+
+
+def test_without_a_span_the_newest_is_read_and_with_one_that_one(two_sources):
+    assert not two_sources["ImportExampleGen"].parameters.parameters["range_config"].field_value.string_value
+    fixed = compiled(data={"dataset": "data/demo", "span": 2})["ImportExampleGen"]
+    assert json.loads(parameter(fixed, "range_config"))["static_range"]["start_span_number"] == 2
+
+
+def test_a_pipeline_without_sources_has_the_primary_module_alone():
+    assert sorted(compiled()) == sorted(DATA + PRIMARY + END)
+
+
+def test_a_configuration_compiles_to_the_same_bytes_every_time(two_sources, with_a_later_span):
+    again = compiled("first_a", "second_b", LATER)
+    assert list(again) == list(with_a_later_span)
+    for name, node in again.items():
+        assert node.SerializeToString(deterministic=True) == with_a_later_span[name].SerializeToString(
+            deterministic=True
+        ), name
+
+
+@pytest.mark.parametrize(
+    ("node", "module"),
+    [
+        ("ExampleValidator", "components.example_validator.executor"),
+        ("PrimaryTrainer", "components.trainer.executor"),
+        ("SecondaryTrainer.first_a", "components.trainer.executor"),
+        ("Assembler", "components.assembler.executor"),
+    ],
+)
+def test_the_digest_of_its_source_keys_the_cache_of_a_step(two_sources, node, module):
+    assert parameter(two_sources[node], "source_digest") == source_digest(module)
+
+
+@pytest.mark.parametrize(
+    ("node", "module"),
+    [("Transform", "components.features.preprocessing"), ("Pusher", "components.pusher.executor")],
+)
+def test_steps_of_tfx_carry_the_digest_in_their_custom_configuration(two_sources, node, module):
+    assert json.loads(parameter(two_sources[node], "custom_config"))["source_digest"] == source_digest(module)
+
+
+def test_the_validators_digest_covers_the_server(two_sources):
+    expected = source_digest("components.validator.executor", "serving.server")
+    assert parameter(two_sources["ServableValidator"], "source_digest") == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "retrained"),
+    [
+        ({"primary": {"epochs": 3}}, {"PrimaryTrainer"}),
+        ({"secondary": {"epochs": 3}}, {"SecondaryTrainer.first_a", "SecondaryTrainer.second_b"}),
+        ({"validation": {"images": 3}}, set()),
+        ({"evaluation": {"detection": {"min_roc_auc": 0.6}}}, set()),
+    ],
+)
+def test_a_parameter_changes_only_the_trainers_that_it_is_for(two_sources, changes, retrained):
+    changed = compiled("first_a", "second_b", **changes)
+    trainers = [name for name in two_sources if "Trainer" in name]
+    differing = {
+        name for name in trainers if what_keys_the_cache(changed[name]) != what_keys_the_cache(two_sources[name])
+    }
+    assert differing == retrained
+
+
+def test_caching_is_on_and_the_metadata_store_lies_under_the_output_root(tmp_path):
+    values = {"name": "demo", "data": {"dataset": "d"}, "output_root": str(tmp_path)}
+    pipeline = create_pipeline(validate_config(values, "test"))
+    assert pipeline.enable_cache
+    store = pipeline.metadata_connection_config.sqlite.filename_uri
+    assert store == str(tmp_path / "metadata" / "metadata.sqlite")
+    assert pipeline.pipeline_info.pipeline_root == str(tmp_path / "pipeline")
