@@ -22,6 +22,8 @@ from serving.contract import DEFAULT_MODEL_NAME, FAKE_LABEL, RESERVED_VERDICTS
 ParametersType = TypeVar("ParametersType", bound=Parameters)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+PRIMARY = "primary"  # how the primary module is called beside its heads
+
 _FIXES = {
     "extra_forbidden": "Remove it, or correct its spelling; keys here: {keys}.",
     "missing": "Add it.",
@@ -31,6 +33,13 @@ _FIXES = {
     "bool_type": "Write true or false.",
     "literal_error": "Choose one of these.",
     "list_type": "Write a list: [first, second], or one '- item' a line.",
+    "tuple_type": "Write a list: [first, second], or one '- item' a line.",
+    "greater_than": "Raise it.",
+    "greater_than_equal": "Raise it.",
+    "less_than": "Lower it.",
+    "less_than_equal": "Lower it.",
+    "string_too_short": "Write a name.",
+    "string_too_long": "Shorten it.",
     "model_type": "Write a mapping of keys to values.",
 }
 
@@ -60,7 +69,7 @@ class SourceParameters(Parameters):
             span of its own, and neither the primary module nor any other head is trained again.
     """
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=100)
     span: int | None = Field(default=None, ge=0)
 
     @field_validator("name")
@@ -68,8 +77,8 @@ class SourceParameters(Parameters):
     def _usable(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise ValueError("must start with a letter or digit and hold only letters, digits, '_', '.' and '-'")
-        if name in RESERVED_VERDICTS:
-            raise ValueError(f"must not be one of the verdicts {', '.join(RESERVED_VERDICTS)}")
+        if name in (PRIMARY, *RESERVED_VERDICTS):
+            raise ValueError(f"must not be '{PRIMARY}' or one of the verdicts {', '.join(RESERVED_VERDICTS)}")
         return name
 
 
@@ -230,7 +239,7 @@ def require_dataset(config: PipelineConfig) -> None:
         if number is None or not (config.dataset / f"span-{number}" / "manifest.json").is_file():
             there = sorted(child.name for child in config.dataset.glob("span-*"))
             raise ConfigurationError(
-                f"data.span: {config.data.dataset} has no span {'' if number is None else number}; "
+                f"data.span: {config.data.dataset} has no span{'' if number is None else f' {number}'}; "
                 f"there are: {', '.join(there) or 'none'}. Make one with genattr prepare --span N."
             )
         manifest = Manifest.load(config.dataset / f"span-{number}" / "manifest.json")
@@ -314,7 +323,7 @@ def _sentence(problem: Mapping[str, Any]) -> str:
         message = "is not a key"
     elif kind == "missing":
         message = "is required"
-    rule = re.sub(r"^Input should be ", "must be ", message)
+    rule = re.sub(r"^Input should be ", "must be ", message).replace("a valid tuple", "a list")
     received = "" if kind == "missing" or not location else f", got {problem['input']!r}"
     if not location:  # rules over several fields name them, and what to do, themselves
         return rule if rule.endswith(".") else f"{rule}."

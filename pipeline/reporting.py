@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from components.dataset.manifest import Manifest
 
 from components.assembler.assembly import read_assembly
+from components.dataset.manifest import Manifest
 from components.evaluator.confusion import verdict_confusion
 from components.evaluator.eval_config import gates
 from components.evaluator.evaluation import overall_metrics
@@ -18,7 +18,7 @@ from components.evaluator.parameters import GateParameters
 from components.evaluator.report import write_report
 from components.evaluator.report_data import DataReport, Gate, ModelReport, NodeRun, RunReport, ScoreSet
 from components.trainer import artifacts
-from pipeline.config import PipelineConfig
+from pipeline.config import PRIMARY, PipelineConfig
 from pipeline.dataset_view import sample_images, source_spectra
 from pipeline.lineage import NodeRecord, OutputArtifact, read_run
 
@@ -48,7 +48,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
     records = read_run(config.metadata_path, config.name, run_id)
     models = [
         report
-        for name in ("primary", *(source.name for source in config.sources))
+        for name in (PRIMARY, *(source.name for source in config.sources))
         if (report := _model_report(config, records, name)) is not None
     ]
     pushed = _output(records, "Pusher", "pushed_model")
@@ -71,7 +71,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
 
 
 def _trainer_of(name: str) -> str:
-    return "PrimaryTrainer" if name == "primary" else f"SecondaryTrainer.{name}"
+    return "PrimaryTrainer" if name == PRIMARY else f"SecondaryTrainer.{name}"
 
 
 def _output(records: Mapping[str, NodeRecord], node: str, key: str) -> OutputArtifact | None:
@@ -86,7 +86,7 @@ def _model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], nam
     history = artifacts.read_history(run.path)
     blessing, evaluation = (_output(records, f"Evaluator.{name}", key) for key in ("blessing", "evaluation"))
     metrics = overall_metrics(evaluation.path) if evaluation else {}
-    limits = config.evaluation.detection if name == "primary" else config.evaluation.attribution
+    limits = config.evaluation.detection if name == PRIMARY else config.evaluation.attribution
     return ModelReport(
         name=name,
         task=description.task,
@@ -140,9 +140,9 @@ def _confusion(records: Mapping[str, NodeRecord]) -> tuple[list[str], list[str],
     if assembled is None:
         return None
     sources = list(read_assembly(assembled.path).heads)
-    scored = {name: _test_scores(records, name) for name in ("primary", *sources)}
+    scored = {name: _test_scores(records, name) for name in (PRIMARY, *sources)}
     by_path = {name: dict(zip(scores.paths, scores.scores, strict=True)) for name, scores in scored.items()}
-    primary = scored["primary"]
+    primary = scored[PRIMARY]
     points = {name: _threshold(records, name) for name in scored}
     known = [index for index, path in enumerate(primary.paths) if all(path in by_path[name] for name in sources)]
     columns = [[by_path[name][primary.paths[index]] for name in sources] for index in known]
@@ -151,7 +151,7 @@ def _confusion(records: Mapping[str, NodeRecord]) -> tuple[list[str], list[str],
     decided = verdicts(
         primary.scores[known],
         np.array(columns, np.float32).reshape(len(known), len(sources)),
-        points["primary"],
+        points[PRIMARY],
         [points[name] for name in sources],
         sources,
     )

@@ -60,7 +60,7 @@ def with_features(primary: keras.Model) -> keras.Model:
         probability (batch, 1).
     """
     return keras.Model(
-        primary.inputs,
+        primary.input,
         [primary.get_layer(MIDDLE_LAYER).output, primary.get_layer(LAST_LAYER).output, primary.outputs[0]],
         name="primary_with_features",
     )

@@ -33,7 +33,7 @@ def extract_middle_features(
     Returns:
         float32 (count, height, width, channels), memory-mapped read-only, in the order of the split.
     """
-    extractor = keras.Model(primary.inputs, primary.get_layer(MIDDLE_LAYER).output)
+    extractor = keras.Model(primary.input, primary.get_layer(MIDDLE_LAYER).output)
     run = tf.function(lambda inputs: extractor(inputs, training=False), reduce_retracing=True)
     features = np.lib.format.open_memmap(path, "w+", np.float32, (split.count, *extractor.output_shape[1:]))
     start = 0

@@ -16,5 +16,5 @@ class ValidationParameters(Parameters):
     """
 
     images: int = Field(default=64, ge=1)
-    tolerance: float = Field(default=1e-5, gt=0.0)
-    start_timeout: float = Field(default=120.0, gt=0.0)
+    tolerance: float = Field(default=1e-5, gt=0.0, le=0.01)
+    start_timeout: float = Field(default=120.0, gt=0.0, le=3600.0)
