@@ -47,6 +47,4 @@ def build_secondary(
 
 def with_features(head: keras.Model) -> keras.Model:
     """Returns a view on a head, sharing its weights, that gives [last features, probability]."""
-    return keras.Model(
-        head.inputs, [head.get_layer(LAST_LAYER).output, head.outputs[0]], name="secondary_with_features"
-    )
+    return keras.Model(head.input, [head.get_layer(LAST_LAYER).output, head.outputs[0]], name="secondary_with_features")

@@ -174,7 +174,7 @@ def test_primary_features_are_those_of_the_named_layers(primary, random_inputs):
     middle, last, probability = primary_module.with_features(primary)(random_inputs)
     assert (middle.shape, last.shape) == ((3, 8, 8, 16), (3, 4, 4, 32))
     for features, layer in ((middle, "dRelu_04"), (last, "dRelu_06")):
-        expected = keras.Model(primary.inputs, primary.get_layer(layer).output)(random_inputs)
+        expected = keras.Model(primary.input, primary.get_layer(layer).output)(random_inputs)
         np.testing.assert_array_equal(features, expected)
     np.testing.assert_array_equal(probability, primary(random_inputs))
 
@@ -200,5 +200,5 @@ def test_the_view_with_features_shares_its_weights(module, layer, with_features,
 def test_head_features_are_those_of_its_last_block(head):
     inputs = np.random.default_rng(3).normal(size=(2, 8, 8, 16)).astype(np.float32)
     last, probability = secondary_module.with_features(head)(inputs)
-    np.testing.assert_array_equal(last, keras.Model(head.inputs, head.get_layer("aRelu_02").output)(inputs))
+    np.testing.assert_array_equal(last, keras.Model(head.input, head.get_layer("aRelu_02").output)(inputs))
     np.testing.assert_array_equal(probability, head(inputs))
