@@ -6,7 +6,7 @@ without TensorFlow agree by importing the same names. Changing a value breaks de
 
 DEFAULT_MODEL_NAME = "generator_attribution"
 
-# Labels of detection: what the primary module is trained on. (Paper, section 3; real is the negative class.)
+# Labels of detection: what the primary module is trained on. Real is the negative class.
 REAL_LABEL = 0
 FAKE_LABEL = 1
 

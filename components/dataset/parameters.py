@@ -9,6 +9,7 @@ from serving.contract import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 
 CropMode = Literal["center", "celeba"]
 PerturbMode = Literal["none", "blur", "crop", "jpeg", "noise", "multi"]
+PerturbVariant = Literal["corrected", "reference"]
 
 CELEBA_SIZE = 128  # the only size that the window of Yu et al. 2019 is defined for
 # Pillow itself refuses to open anything larger, as a decompression bomb.
@@ -25,6 +26,8 @@ class PreparationParameters(Parameters):
             of the 178 x 218 px CelebA images; size 128 only).
         perturb: what is done to each image: nothing, one perturbation with probability 1/2, or "multi": each of the
             four with probability 1/2 (see perturb.py).
+        perturb_mode: "corrected" perturbs as the papers state; "reference" as the published implementation really does
+            (see reference_perturb.py), for comparison with its numbers.
         train: images a source (integer) or fraction of a source's accepted images (float, 0..1) for training.
         eval: the same for evaluation during training (early stopping, thresholds).
         test: the same for the final test. Images beyond the three stay unused.
@@ -39,6 +42,7 @@ class PreparationParameters(Parameters):
     size: int = Field(default=128, ge=16, le=4096)
     crop: CropMode = "center"
     perturb: PerturbMode = "none"
+    perturb_mode: PerturbVariant = "corrected"
     train: int | float = 0.6
     eval: int | float = 0.2
     test: int | float = 0.2
@@ -72,5 +76,10 @@ class PreparationParameters(Parameters):
             raise ValueError(
                 f"size: crop 'celeba' is defined for {CELEBA_SIZE} px only, got {self.size}. "
                 f"Set size to {CELEBA_SIZE}, or crop to 'center'"
+            )
+        if self.perturb_mode == "reference" and self.perturb == "none":
+            raise ValueError(
+                "perturb_mode: 'reference' says how to perturb, but perturb is 'none'. Set perturb to blur, crop, "
+                "jpeg, noise or multi, or leave perturb_mode out"
             )
         return self

@@ -1,7 +1,8 @@
 """The four perturbations against which detectors are measured: blur, crop, jpeg, noise.
 
 Parameters as stated by Yu, Davis & Fritz 2019 and Frank et al. 2020. (Published code departs from the statements: there
-the blur always has sigma 4, the JPEG quality is always 95, and the noise's variance is used as its standard deviation.)
+the blur always has sigma 4, the JPEG quality is always 95, and the noise's variance is used as its standard deviation.
+See reference_perturb.py, which does as that code does.)
 What is drawn for an image depends on the seed and the image's path only.
 """
 
@@ -15,7 +16,7 @@ from components.dataset.parameters import PerturbMode
 
 ORDER = ("blur", "crop", "jpeg", "noise")  # in which "multi" applies them
 _PROBABILITY = 0.5
-_BLUR_KERNELS = (3, 5, 7, 9)
+BLUR_KERNELS = (3, 5, 7, 9)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _draw_value(name: str, random: np.random.Generator) -> float:
     """Draws a perturbation's strength."""
     match name:
         case "blur":
-            return float(random.choice(_BLUR_KERNELS))
+            return float(random.choice(BLUR_KERNELS))
         case "crop":
             return float(random.uniform(0.05, 0.2))
         case "jpeg":

@@ -9,12 +9,14 @@ directory and renamed at the end: a span is either whole or not there.
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from components.dataset.crop import crop_pixels
 from components.dataset.images import CheckedImage, check_image, decode_image, encode_png, hash_file, hash_pixels
@@ -27,9 +29,10 @@ from components.dataset.manifest import (
     digest_of_splits,
 )
 from components.dataset.parameters import PreparationParameters
-from components.dataset.perturb import apply_perturbations, draw_perturbations
+from components.dataset.perturb import Perturbation, apply_perturbations, draw_perturbations
 from components.dataset.pool import Progress, chunks, ordered_map
 from components.dataset.records import RecordWriter, encode_example
+from components.dataset.reference_perturb import apply_reference, draw_reference, reference_stream
 from components.dataset.seeds import stream
 from components.dataset.splits import SPLITS, TRAINED_SPLITS, assign_splits, drop_duplicates
 from components.dataset.tree import Candidate, Rejection, Tree, scan_tree
@@ -235,14 +238,13 @@ def _encode(root: Path, parameters: PreparationParameters, image: CheckedImage) 
     data = (root / image.path).read_bytes()
     if hashlib.sha256(data).hexdigest() != image.file_sha256:
         raise RuntimeError(f"{root / image.path}: changed while the dataset was being written. Run again.")
-    random = stream("perturb", parameters.seed, image.path)
-    perturbations = draw_perturbations(parameters.perturb, random)
+    perturbations, perturb = _draw_perturbations(parameters, image.path)
     if perturbations or not image.verbatim:
         decoded = decode_image(data, parameters.max_image_pixels)
         pixels = crop_pixels(decoded.pixels, parameters.size, parameters.crop)
         if hash_pixels(pixels) != image.content_sha256:
             raise RuntimeError(f"{root / image.path}: gave other pixels when decoded again. Check memory and disk.")
-        data = encode_png(apply_perturbations(pixels, perturbations, random))
+        data = encode_png(perturb(pixels))
     example = encode_example(
         {
             names.IMAGE_BYTES: data,
@@ -258,13 +260,30 @@ def _encode(root: Path, parameters: PreparationParameters, image: CheckedImage) 
     return EncodedRecord(example, len(data), tuple(perturbation.name for perturbation in perturbations))
 
 
+def _draw_perturbations(
+    parameters: PreparationParameters, path: str
+) -> tuple[tuple[Perturbation, ...], Callable[[np.ndarray], np.ndarray]]:
+    """Draws an image's perturbations from its own stream; returns them and what applies them to its pixels."""
+    parts = ("perturb", parameters.seed, path)
+    if parameters.perturb_mode == "reference":
+        legacy = reference_stream(*parts)
+        published = draw_reference(parameters.perturb, legacy)
+        return published, lambda pixels: apply_reference(pixels, published, legacy)
+    random = stream(*parts)
+    perturbations = draw_perturbations(parameters.perturb, random)
+    return perturbations, lambda pixels: apply_perturbations(pixels, perturbations, random)
+
+
 def _workers(items: Sequence[object], parameters: PreparationParameters) -> int:
     return parameters.workers if len(items) >= _FEWEST_FOR_A_POOL else 1
 
 
 def _what_counts(parameters: PreparationParameters) -> dict[str, Any]:
     """Returns the parameters that decide what the dataset holds."""
-    return parameters.model_dump(exclude={"workers", "span"})
+    irrelevant = {"workers", "span"}
+    if parameters.perturb == "none":
+        irrelevant.add("perturb_mode")
+    return parameters.model_dump(exclude=irrelevant)
 
 
 def _digest_inputs(tree: Tree, hashes: dict[str, str]) -> str:

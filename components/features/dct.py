@@ -5,7 +5,7 @@ beat the FFT formulation at the sizes we use (128 to 256 px), are differentiable
 matrices.
 
 Source: Ahmed, Natarajan & Rao, "Discrete Cosine Transform", IEEE Trans. Computers C-23, 1974; the log-spectrum as a
-detector's input: Frank et al., "Leveraging Frequency Analysis for Deep Fake Image Recognition", ICML 2020, section 3.
+detector's input: Frank et al., "Leveraging Frequency Analysis for Deep Fake Image Recognition", ICML 2020.
 """
 
 import numpy as np

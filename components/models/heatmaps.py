@@ -6,8 +6,8 @@ has a closed form and needs no gradient:
     averaged features (pixel input):  map[h, w] = sum_k w[k] f[h, w, k]           logit = mean(map) + bias
     flattened features (DCT input):   map[h, w] = sum_k W[h, w, k] f[h, w, k]     logit = sum(map) + bias
 
-The first is the class activation map (Zhou et al. 2016, equation 2); the second is HiResCAM (Draelos & Carin 2020,
-equation 3) on the logit, whose gradient with respect to f is W itself. A map depends on its own image alone, never on
+The first is the class activation map (Zhou et al. 2016, equation 2); the second is HiResCAM (Draelos & Carin 2020)
+on the logit, whose gradient with respect to f is W itself. A map depends on its own image alone, never on
 its neighbours in the batch.
 """
 

@@ -61,13 +61,26 @@ class LayerFactory:
             if pooled
             else keras.layers.Flatten(name=f"{self._prefix}Flatten")
         )
-        unit = keras.layers.Dense(
-            1,
-            activation="sigmoid",
+        unit = self.classes(1)
+        return lambda inputs: unit(reduction(inputs))
+
+    def classes(self, count: int) -> keras.layers.Dense:
+        """Returns the last layer: one sigmoid unit for one class against the rest, else a softmax over all classes.
+
+        Raises:
+            ValueError: if count is below 1.
+        """
+        if count < 1:
+            raise ValueError(
+                f"classes: must be at least 1, got {count}. Set it to 1 for one class against the rest, or to the "
+                "number of classes."
+            )
+        return keras.layers.Dense(
+            count,
+            activation="sigmoid" if count == 1 else "softmax",
             kernel_initializer=self._initializer(0, relu=False),
             name=f"{self._prefix}Decision",
         )
-        return lambda inputs: unit(reduction(inputs))
 
     def _initializer(self, index: int, relu: bool) -> keras.initializers.Initializer:
         seed = self._seed + index

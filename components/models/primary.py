@@ -3,7 +3,7 @@
 Six convolutions, three of them halving the resolution. The output of the fourth, `mid_features`, carries the
 fingerprints of generators; every secondary module reads it.
 
-Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777), section 3. Layer names are those of the published weights.
+Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777). Layer names are those of the published weights.
 """
 
 import keras

@@ -3,7 +3,7 @@
 Two convolutions on the frozen middle features of the primary module. Heads are trained one by one and never see each
 other, so that a generator is added by training one head and touching nothing else.
 
-Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777), section 3. Layer names are those of the published weights.
+Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777). Layer names are those of the published weights.
 """
 
 import keras
