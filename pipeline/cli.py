@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     from pipeline import commands
 
-    command: Command = getattr(commands, options.command)
+    command: Command = getattr(commands, options.command.replace("-", "_"))
     return commands.guarded(command, options)
 
 
@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_serve(commands)
     _add_predict(commands)
+    _add_import_weights(commands)
     _add_demo(commands)
     return parser
 
@@ -108,6 +109,12 @@ def _add_prepare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         choices=("none", "blur", "crop", "jpeg", "noise", "multi"),
         default="none",
         help="perturb about half of the images (default none)",
+    )
+    parser.add_argument(
+        "--perturb-mode",
+        choices=("corrected", "reference"),
+        default="corrected",
+        help="as the papers state (default), or exactly as the published implementation does, to compare numbers",
     )
     for split, share in (("train", "0.6"), ("eval", "0.2"), ("test", "0.2")):
         parser.add_argument(
@@ -177,6 +184,24 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--heatmaps", type=Path, metavar="OUT", help="write a picture of the evidence for each image")
     parser.add_argument("--batch-size", type=int, default=32, help="images a request (default 32)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output")
+
+
+def _add_import_weights(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _command(
+        commands,
+        "import-weights",
+        "make a servable of published weights",
+        "genattr import-weights attribution_ganfp_progan_dct.h5 -o models/ganfp/1 --statistics statistics/ganfp",
+    )
+    parser.add_argument(
+        "files", metavar="H5", nargs="+", type=Path, help="published files; each attribution file: a head"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="SERVABLE", help="new directory to write")
+    parser.add_argument("--statistics", type=Path, metavar="DIR", help="mean.npy and std_dev.npy, for DCT models")
+    parser.add_argument(
+        "--source", nargs="+", metavar="NAME", help="the heads' names, in order (default: from the files' names)"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -74,8 +74,10 @@ def prepare(options: argparse.Namespace) -> int:
     from components.dataset.parameters import PreparationParameters
     from components.dataset.prepare import prepare as prepare_dataset
 
-    names = ("size", "crop", "perturb", "train", "eval", "test", "span", "seed", "workers")
-    parameters = validated(PreparationParameters, {name: getattr(options, name) for name in names}, "--")
+    names = ("size", "crop", "perturb", "perturb_mode", "train", "eval", "test", "span", "seed", "workers")
+    parameters = validated(
+        PreparationParameters, {name: value for name, value in vars(options).items() if name in names}, "--"
+    )
     with console.progress("preparing") as advance:
         manifest = prepare_dataset(options.images, options.out, parameters, progress=advance)
     if options.json:
@@ -165,6 +167,21 @@ def predict(options: argparse.Namespace) -> int:
     if failures:
         console.error(f"{failures} of {len(images)} images could not be judged; the reason stands beside each.")
     return FAILED if failures else DONE
+
+
+def import_weights(options: argparse.Namespace) -> int:
+    """Makes a servable of published weights."""
+    import_tensorflow(options.verbose)
+    from components.servable.published import import_published
+
+    imported = import_published(options.files, options.output, options.statistics, options.source)
+    if options.json:
+        _print_json(imported.to_dict())
+    else:
+        window = f"{imported.representation} input of {imported.size} x {imported.size}"
+        heads = ", ".join(imported.sources) or "none"
+        console.say(f"servable  {imported.servable}: {window}, heads: {heads}")
+    return DONE
 
 
 def demo(options: argparse.Namespace) -> int:
