@@ -198,19 +198,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--grpc-port", type=int, default=contract.DEFAULT_GRPC_PORT, help="0 takes any free port")
     parser.add_argument("--rest-port", type=int, default=contract.DEFAULT_REST_PORT, help="0 takes any free port")
-    parsed = parser.parse_args(arguments)
+    parser.add_argument(
+        "--until-end-of-input",
+        action="store_true",
+        help="stop when standard input ends, so that a server never outlives the process that started it",
+    )
+    parsed = vars(parser.parse_args(arguments))
+    until_end_of_input = parsed.pop("until_end_of_input")
     try:
-        options = ServerOptions(**vars(parsed))
+        options = ServerOptions(**parsed)
     except ValueError as error:
         parser.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else TensorFlow's notes on the CPU drown the log
+    if until_end_of_input:
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:
         run_server(options, _write_ready_line)
     except (ServableError, ServerStartError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
+
+
+def _stop_at_end_of_input() -> None:
+    """Waits for the other end of standard input to go, however it goes, and asks for a graceful stop."""
+    while sys.stdin.buffer.read(1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _serve_until_signal(options: ServerOptions, ready: Callable[[Addresses], None]) -> None:

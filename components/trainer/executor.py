@@ -74,7 +74,8 @@ class SecondaryTrainerExecutor(base_executor.BaseExecutor):
         primary = artifacts.read_model(primary_folder)
         model_folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
         run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
-        with tempfile.TemporaryDirectory(prefix="middle-features-") as scratch:
+        # Below the pipeline's root: middle features of a large dataset do not fit into every machine's /tmp.
+        with tempfile.TemporaryDirectory(prefix="middle-features-", dir=self._get_tmp_dir()) as scratch:
             trained = train_head(
                 source, primary, splits, transform, inputs, training, Path(scratch), run_folder / artifacts.LOGS_FOLDER
             )

@@ -33,11 +33,12 @@ def server_process(base: Path, start_timeout: float) -> Iterator[dict[str, str]]
         StepRefusedError: if the server does not come up; the message ends with what it said last.
     """
     command = [sys.executable, "-m", "serving.server", "--model-base-path", str(base), "--grpc-port", "0"]
-    command += ["--rest-port", "0"]
+    # A killed run must not leave a server behind: its end of the pipe goes with it, and the server stops.
+    command += ["--rest-port", "0", "--until-end-of-input"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            command, stdout=subprocess.PIPE, stderr=complaints, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, env=environment
         )
         try:
             yield _ready(process, start_timeout, complaints)
@@ -48,8 +49,9 @@ def server_process(base: Path, start_timeout: float) -> Iterator[dict[str, str]]
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            if process.stdout:
-                process.stdout.close()
+            for stream in (process.stdin, process.stdout):
+                if stream:
+                    stream.close()
 
 
 def _ready(process: "subprocess.Popen[bytes]", timeout: float, complaints: IO[bytes]) -> dict[str, str]:

@@ -144,3 +144,22 @@ def test_the_process_writes_one_ready_line_and_ends_cleanly_on_sigterm(model_bas
     assert rest_of_stdout == ""
     assert "serving.access: rest 127.0.0.1" in logged
     assert "stopped" in logged
+
+
+def test_a_server_whose_starter_is_gone_stops_by_itself(model_base):
+    """However the starter ended: its end of the pipe goes with it."""
+    command = [sys.executable, "-m", "serving.server", "--grpc-port", "0", "--rest-port", "0", "--until-end-of-input"]
+    process = subprocess.Popen(
+        [*command, "--model-base-path", str(model_base)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert json.loads(process.stdout.readline())["version"]
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
