@@ -75,9 +75,7 @@ def prepare(options: argparse.Namespace) -> int:
     from components.dataset.prepare import prepare as prepare_dataset
 
     names = ("size", "crop", "perturb", "perturb_mode", "train", "eval", "test", "span", "seed", "workers")
-    parameters = validated(
-        PreparationParameters, {name: value for name, value in vars(options).items() if name in names}, "--"
-    )
+    parameters = validated(PreparationParameters, {name: getattr(options, name) for name in names}, "--")
     with console.progress("preparing") as advance:
         manifest = prepare_dataset(options.images, options.out, parameters, progress=advance)
     if options.json:
@@ -89,11 +87,9 @@ def prepare(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the pipeline."""
-    from pathlib import Path
-
     from pipeline.config import load_config, require_dataset
 
-    config = load_config(Path(options.config), options.overrides)
+    config = load_config(options.config, options.overrides)
     require_dataset(config)
     listener = console.RunConsole(silent=options.json)
     listener.loading()

@@ -136,6 +136,10 @@ class PipelineConfig(Parameters):
             raise ValueError(f"sources: each may stand there once, {', '.join(repeated)} is repeated. Remove it.")
         return self
 
+    def span_of(self, source: SourceParameters) -> int | None:
+        """The span that a source's head is trained on; None is the newest."""
+        return self.data.span if source.span is None else source.span
+
     @property
     def dataset(self) -> Path:
         """Absolute path of the prepared dataset."""
@@ -291,8 +295,7 @@ def sources_by_span(config: PipelineConfig) -> dict[int | None, list[str]]:
     """Groups the sources by the span that their heads are trained on; `data.span` always comes first."""
     groups: dict[int | None, list[str]] = {config.data.span: []}
     for source in config.sources:
-        span = config.data.span if source.span is None else source.span
-        groups.setdefault(span, []).append(source.name)
+        groups.setdefault(config.span_of(source), []).append(source.name)
     return groups
 
 

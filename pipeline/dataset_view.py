@@ -13,43 +13,44 @@ _MOST_RECORDS = 20_000
 
 # Enough for a smooth mean spectrum.
 _SPECTRUM_IMAGES = 200
-_SAMPLE_IMAGES = 4
 _BATCH = 64
 
 
-def sample_images(examples: Path, split: str = "train") -> dict[str, list[bytes]]:
-    """Returns the first few encoded images of every source."""
-    samples: dict[str, list[bytes]] = {}
-    for source, encoded in _images(examples, split):
-        kept = samples.setdefault(source, [])
-        if len(kept) < _SAMPLE_IMAGES:
-            kept.append(encoded)
-    return dict(sorted(samples.items()))
-
-
-def source_spectra(examples: Path, size: int, split: str = "train") -> Mapping[str, np.ndarray]:
-    """Returns the mean log-spectrum of every source over up to 200 of its images.
+def source_images(examples: Path, split: str = "train") -> dict[str, list[bytes]]:
+    """Returns up to 200 encoded images of every source, in one pass over the split.
 
     Args:
         examples: folder of the Examples artifact.
-        size: height and width of the window in pixels.
         split: to look into.
+
+    Returns:
+        Source -> encoded images; sources sorted.
+    """
+    images: dict[str, list[bytes]] = {}
+    for source, encoded in _images(examples, split):
+        kept = images.setdefault(source, [])
+        if len(kept) < _SPECTRUM_IMAGES:
+            kept.append(encoded)
+    return dict(sorted(images.items()))
+
+
+def mean_spectra(images: Mapping[str, list[bytes]], size: int) -> dict[str, np.ndarray]:
+    """Returns the mean log-spectrum of every source.
+
+    Args:
+        images: source -> encoded images.
+        size: height and width of the window in pixels.
 
     Returns:
         Source -> float64 (size, size), the natural logarithm of the magnitude of DCT coefficients.
     """
-    chosen: dict[str, list[bytes]] = {}
-    for source, encoded in _images(examples, split):
-        kept = chosen.setdefault(source, [])
-        if len(kept) < _SPECTRUM_IMAGES:
-            kept.append(encoded)
     spectra = {}
-    for source, encoded_images in sorted(chosen.items()):
+    for source, encoded in images.items():
         total = np.zeros((size, size))
-        for start in range(0, len(encoded_images), _BATCH):
-            windows = image.decode_windows(tf.constant(encoded_images[start : start + _BATCH]), size)
+        for start in range(0, len(encoded), _BATCH):
+            windows = image.decode_windows(tf.constant(encoded[start : start + _BATCH]), size)
             total += dct.log_spectrum(image.grey(windows)).numpy()[..., 0].sum(axis=0, dtype=np.float64)
-        spectra[source] = total / len(encoded_images)
+        spectra[source] = total / len(encoded)
     return spectra
 
 

@@ -1,12 +1,12 @@
 """The demonstration: from nothing to a pushed servable that answers alike by gRPC and by REST."""
 
-import argparse
 import time
 from pathlib import Path
 
 from components.errors import StepRefusedError
 from components.validator.process import server_process
 from pipeline import commands, console
+from pipeline.arguments import build_parser
 from pipeline.config import PipelineConfig, load_config
 from serving.answers import Answer
 from serving.client import open_predictor
@@ -30,19 +30,21 @@ def run_demo(config_path: Path, per_source: int) -> int:
     started = time.monotonic()
     config = load_config(config_path)
     images = config.dataset.with_name(f"{config.dataset.name}-images")
+    span = 1 if config.data.span is None else config.data.span
+    size = str(config.input.size)
+    generators = [source.name for source in config.sources]
     steps = (
-        ("sample", commands.sample, _sample_options(images, per_source, config)),
-        ("prepare", commands.prepare, _prepare_options(images, config)),
-        (
-            "run",
-            commands.run,
-            argparse.Namespace(config=config_path, overrides=[], runner="beam", json=False, verbose=False),
-        ),
+        ["sample", images, "--per-source", per_source, "--size", size, "--generators", *generators],
+        ["prepare", images, config.dataset, "--size", size, "--span", span],
+        ["run", config_path],
     )
-    for name, command, options in steps:
+    parser = build_parser()
+    for words in steps:
+        name = str(words[0])
+        options = parser.parse_args([str(word) for word in words])
         step_started = time.monotonic()
         console.say(f"== {name}")
-        code = command(options)
+        code = getattr(commands, name)(options)
         console.say(f"   {name} took {time.monotonic() - step_started:.1f} s")
         if code != commands.DONE:
             return code
@@ -54,34 +56,6 @@ def run_demo(config_path: Path, per_source: int) -> int:
         raise StepRefusedError(f"answers by gRPC and by REST differ for {', '.join(different)}.")
     console.say(f"equal answers for {len(rows)} images; the demonstration took {time.monotonic() - started:.1f} s")
     return commands.DONE
-
-
-def _sample_options(images: Path, per_source: int, config: PipelineConfig) -> argparse.Namespace:
-    return argparse.Namespace(
-        out=images,
-        per_source=per_source,
-        size=config.input.size,
-        seed=0,
-        generators=[source.name for source in config.sources],
-        json=False,
-    )
-
-
-def _prepare_options(images: Path, config: PipelineConfig) -> argparse.Namespace:
-    return argparse.Namespace(
-        images=images,
-        out=config.dataset,
-        size=config.input.size,
-        crop="center",
-        perturb="none",
-        train=0.6,
-        eval=0.2,
-        test=0.2,
-        span=1 if config.data.span is None else config.data.span,
-        seed=0,
-        workers=2,
-        json=False,
-    )
 
 
 def _ask_both_ways(images: Path, config: PipelineConfig) -> list[tuple[str, Answer, Answer]]:

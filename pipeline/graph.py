@@ -1,6 +1,7 @@
 """The pipeline: which steps run, on what, in what order. The only place that wires nodes; every runner calls it."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from tfx.components import Evaluator, ImportExampleGen, SchemaGen, StatisticsGen, Transform
 from tfx.dsl.components.base import base_component
@@ -22,6 +23,15 @@ _IN_PROCESS_RUNNERS = ("--runner=FnApiRunner", "--runner=DirectRunner")
 
 # Adds a node to the pipeline under an identifier.
 _Add = Callable[[base_component.BaseComponent, str], base_component.BaseComponent]
+
+
+class _CheckedSpan(NamedTuple):
+    """One span of the dataset: its examples, their schema, and the node that checks them."""
+
+    examples: channel.BaseChannel
+    schema: channel.BaseChannel
+    check: base_component.BaseComponent
+
 
 _PREPROCESSING = "components.features.preprocessing"
 
@@ -49,14 +59,12 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         nodes.append(node.with_id(node_id))
         return node
 
-    examples: dict[int | None, channel.BaseChannel] = {}
-    checks: dict[int | None, base_component.BaseComponent] = {}
+    spans: dict[int | None, _CheckedSpan] = {}
     for span in sources_by_span(config):
-        suffix = f".span-{span}" if examples else ""
-        examples[span], checks[span] = _add_examples(config, span, suffix, add)
+        suffix = f".span-{span}" if spans else ""
+        spans[span] = _add_span(config, span, suffix, add)
 
-    main_examples = examples[config.data.span]
-    schema = next(node for node in nodes if node.id == "SchemaGen").outputs["schema"]
+    main_examples, schema, main_check = spans[config.data.span]
     transform = add(
         Transform(
             examples=main_examples,
@@ -72,7 +80,7 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         "Transform",
     )
     # No artifact flows from the check, yet nothing expensive may start on data that it refuses.
-    transform.add_upstream_node(checks[config.data.span])
+    transform.add_upstream_node(main_check)
     transform_graph = transform.outputs["transform_graph"]
 
     primary = add(PrimaryTrainer(main_examples, transform_graph, config.input, config.primary), "PrimaryTrainer")
@@ -89,15 +97,14 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
 
     heads: dict[str, HeadChannels] = {}
     for source in config.sources:
-        span = config.data.span if source.span is None else source.span
-        source_examples = examples[span]
+        source_examples, _, source_check = spans[config.span_of(source)]
         trainer = add(
             SecondaryTrainer(
                 source.name, source_examples, transform_graph, primary.outputs["model"], config.input, config.secondary
             ),
             f"SecondaryTrainer.{source.name}",
         )
-        trainer.add_upstream_node(checks[span])
+        trainer.add_upstream_node(source_check)
         evaluator = add(
             Evaluator(
                 examples=source_examples,
@@ -154,10 +161,8 @@ def _beam_arguments(config: PipelineConfig) -> list[str]:
     return arguments
 
 
-def _add_examples(
-    config: PipelineConfig, span: int | None, suffix: str, add: _Add
-) -> tuple[channel.BaseChannel, base_component.BaseComponent]:
-    """Adds the nodes that read and check one span; returns its examples and the check."""
+def _add_span(config: PipelineConfig, span: int | None, suffix: str, add: _Add) -> _CheckedSpan:
+    """Adds the nodes that read and check one span."""
     pattern = "span-{SPAN}/%s/*.tfrecord.gz"
     input_config = example_gen_pb2.Input(
         splits=[example_gen_pb2.Input.Split(name=name, pattern=pattern % name) for name in _SPLITS]
@@ -185,4 +190,4 @@ def _add_examples(
         ExampleGate(statistics.outputs["statistics"], schema.outputs["schema"], _UNCHECKED_SPLITS),
         f"ExampleValidator{suffix}",
     )
-    return reader.outputs["examples"], check
+    return _CheckedSpan(reader.outputs["examples"], schema.outputs["schema"], check)

@@ -19,8 +19,10 @@ from components.evaluator.report import write_report
 from components.evaluator.report_data import DataReport, Gate, ModelReport, NodeRun, RunReport, ScoreSet
 from components.trainer import artifacts
 from pipeline.config import PRIMARY, PipelineConfig
-from pipeline.dataset_view import sample_images, source_spectra
+from pipeline.dataset_view import mean_spectra, source_images
 from pipeline.lineage import NodeRecord, OutputArtifact, read_run
+
+_SAMPLE_IMAGES = 4  # of each source, shown in the report
 
 _LIBRARIES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam", "numpy")
 
@@ -121,6 +123,7 @@ def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> D
     if not path.is_file():
         return None
     manifest = Manifest.load(path)
+    images = source_images(examples.path)
     return DataReport(
         span=span,
         counts=manifest.counts,
@@ -129,8 +132,8 @@ def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> D
         rejected_examples=[(item.path, item.reason, item.detail) for item in manifest.rejected[:50]],
         duplicates=len(manifest.duplicates),
         formats=manifest.formats,
-        samples=sample_images(examples.path),
-        spectra=source_spectra(examples.path, config.input.size),
+        samples={source: encoded[:_SAMPLE_IMAGES] for source, encoded in images.items()},
+        spectra=mean_spectra(images, config.input.size),
     )
 
 
