@@ -52,7 +52,7 @@ def splits(prepared_dataset: Path) -> dict:
 
 
 @pytest.fixture(scope="session")
-def analyse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[bytes], int], str]:
+def analyse(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Runs the preprocessing function through Beam as Transform does: (encoded images, size) -> transform graph."""
     from functools import partial
 
@@ -65,7 +65,7 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[byte
     from components.features import names
     from components.features.preprocessing import preprocessing_fn
 
-    def run(images: Sequence[bytes], size: int) -> str:
+    def run(images: Sequence[bytes], size: int, **config: object) -> str:
         spec = {names.IMAGE_BYTES: tf.io.FixedLenFeature([1], tf.string)}
         metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
         folder = tmp_path_factory.mktemp("transform")
@@ -74,7 +74,7 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[byte
             beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline,
             tft_beam.Context(temp_dir=str(folder / "temporary")),
         ):
-            function = partial(preprocessing_fn, custom_config={"size": size})
+            function = partial(preprocessing_fn, custom_config={"size": size, **config})
             transform = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(function)
             _ = transform | tft_beam.WriteTransformFn(str(folder / "graph"))
         return str(folder / "graph")
@@ -91,7 +91,7 @@ def train_images(splits: dict) -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
-def transform_graph(analyse: Callable[[Sequence[bytes], int], str], train_images: list[bytes]) -> str:
+def transform_graph(analyse: Callable[..., str], train_images: list[bytes]) -> str:
     """The exported preprocessing graph of span 1, as the TransformGraph artifact holds it."""
     from tests.images import SIZE
 

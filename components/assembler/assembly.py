@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.errors import StepRefusedError
+from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.servable.export import export_servable
@@ -44,7 +45,12 @@ class Assembly:
 
 
 def assemble(
-    folder: Path, transform_graph: str, inputs: InputParameters, primary: Candidate, heads: Mapping[str, Candidate]
+    folder: Path,
+    transform_graph: str,
+    inputs: InputParameters,
+    primary: Candidate,
+    heads: Mapping[str, Candidate],
+    level: AttributionLevel = "instance",
 ) -> Assembly:
     """Writes one servable of the primary module and every blessed head.
 
@@ -54,6 +60,7 @@ def assemble(
         inputs: representation and size.
         primary: the primary module.
         heads: source -> head, in the order of the outputs.
+        level: what the heads are named after: sources, or generator architectures.
 
     Returns:
         What went in and what did not.
@@ -78,6 +85,7 @@ def assemble(
         artifacts.read_model(primary.model),
         {source: artifacts.read_model(model) for source, model in blessed.items()},
         points,
+        level=level,
     )
     assembly = Assembly(
         str(primary.model),

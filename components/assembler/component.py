@@ -9,6 +9,7 @@ from tfx.types import channel, component_spec, standard_artifacts
 
 from components.assembler import executor
 from components.digest import source_digest
+from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
 
 
@@ -37,6 +38,7 @@ class Assembler(base_component.BaseComponent):
         primary_blessing: channel.BaseChannel,
         heads: Mapping[str, HeadChannels],
         inputs: InputParameters,
+        level: AttributionLevel = "instance",
     ) -> None:
         models = {executor.MODEL_KEY.format(source): head.model for source, head in heads.items()}
         blessings = {executor.BLESSING_KEY.format(source): head.blessing for source, head in heads.items()}
@@ -47,6 +49,7 @@ class Assembler(base_component.BaseComponent):
                 primary_blessing=primary_blessing,
                 inputs=inputs.model_dump_json(),
                 sources=json.dumps(list(heads)),
+                level=level,
                 source_digest=source_digest(executor.__name__),
                 model=channel.Channel(type=standard_artifacts.Model),
                 **models,
@@ -78,7 +81,8 @@ def assembler_spec(sources: list[str]) -> type[component_spec.ComponentSpec]:
             "INPUTS": inputs,
             "OUTPUTS": {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)},
             "PARAMETERS": {
-                name: component_spec.ExecutionParameter(type=str) for name in ("inputs", "sources", "source_digest")
+                name: component_spec.ExecutionParameter(type=str)
+                for name in ("inputs", "sources", "level", "source_digest")
             },
         },
     )

@@ -39,6 +39,7 @@ class AssemblerExecutor(base_executor.BaseExecutor):
                 source: _candidate(input_dict, MODEL_KEY.format(source), BLESSING_KEY.format(source))
                 for source in sources
             },
+            exec_properties["level"],
         )
         _logger.info("assembled heads: %s; left out: %s", ", ".join(assembly.heads), ", ".join(assembly.left_out))
 

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from components.evaluator import report_text, report_view
+from components.evaluator.comparison import compare
 from components.evaluator.model_view import cautions, model_view, source_rows
 from components.evaluator.plots import Plot
 from components.evaluator.report_data import (
@@ -59,7 +60,7 @@ def render(report: RunReport) -> str:
     text = template.render(
         report=report,
         created=f"{created:%Y-%m-%d %H:%M} UTC",
-        headline=report_view.HEADLINES[report.outcome],
+        headline=report_view.headline(report),
         tiles=report_view.tiles(report, views),
         models=views,
         columns=COLUMNS,
@@ -68,6 +69,7 @@ def render(report: RunReport) -> str:
         spectra=None if report.data is None else report_view.spectra_view(report.data),
         source_rows=source_rows(report.models),
         confusion_rows=report_view.confusion_rows(report),
+        comparison=compare(report.models, report.baselines, report.combined),
         nodes=report_view.node_rows(report.nodes),
         cards_shown=CARDS_SHOWN,
     )

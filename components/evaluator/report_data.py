@@ -101,6 +101,55 @@ class ModelReport:
 
 
 @dataclass(frozen=True, eq=False)
+class BaselineReport:
+    """One trained baseline.
+
+    Attributes:
+        architecture: its name, e.g. "gdaconv".
+        task: "detection", "attribution" (one source against the rest) or "multiclass".
+        source: the source that it recognises if its task is attribution, else empty.
+        classes: of a multiclass baseline, "real" first; else empty.
+        images_left_out: images of the split that belong to none of the classes.
+        threshold: the operating point, 0..1; None for multiclass, where the strongest class wins.
+        parameters: number of weights.
+        training_seconds: wall-clock time of training.
+        history: values per epoch of every quantity that training recorded.
+        scores: of the split that is compared; of a multiclass baseline the labels are indices into `classes`, and the
+            scores floats [n, classes] that sum to 1.
+    """
+
+    architecture: str
+    task: str
+    source: str
+    classes: tuple[str, ...]
+    images_left_out: int
+    threshold: float | None
+    parameters: int
+    training_seconds: float
+    history: Mapping[str, Sequence[float]]
+    scores: ScoreSet
+
+
+@dataclass(frozen=True, eq=False)
+class CombinedHeads:
+    """The proposed method as one classifier: what its verdict rule says of the images of the compared split.
+
+    Attributes:
+        classes: "real", then the sources (or architectures) with a head.
+        labels: int [n], index of each image's class; images of no class are left out.
+        verdicts: strings [n], as the servable would give them.
+        scores: floats [n, classes], 0..1: 1 - fake probability, then each head's; they do not sum to anything.
+        images_left_out: images that belong to none of the classes.
+    """
+
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    verdicts: np.ndarray
+    scores: np.ndarray
+    images_left_out: int
+
+
+@dataclass(frozen=True, eq=False)
 class DataReport:
     """The data set that the run read.
 
@@ -136,12 +185,14 @@ class RunReport:
         run_id: identifier of the run.
         created: when the report was made; naive times are taken as UTC.
         outcome: "pushed", "stopped" (a check said no) or "failed" (something broke); else ValueError is raised.
-        message: the cause, readable, where nothing was pushed.
+        message: the cause, readable, where the run did not go through.
         servable: where the pushed version lies, None without one.
         nodes: the pipeline's nodes in the order in which they run.
         data: the data set, None if it was not read.
         models: the models, the primary module first.
         confusion: row names, column names and counts of `confusion.verdict_confusion`, None without verdicts.
+        baselines: models of earlier work, trained beside ours.
+        combined: the proposed method as one classifier, for the comparison with baselines; None where it is not made.
         versions: library to version.
         digests: what was digested (our source, the data set, ...) to digest.
         configuration: the configuration, YAML.
@@ -160,6 +211,8 @@ class RunReport:
     versions: Mapping[str, str]
     digests: Mapping[str, str]
     configuration: str
+    baselines: Sequence[BaselineReport] = ()
+    combined: CombinedHeads | None = None
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:

@@ -15,7 +15,7 @@ SAMPLES_IN_ALL = 240
 # Side of a spectrum in pixels by number of sources, so that a report stays a few megabytes.
 SPECTRUM_SIDES = ((12, 256), (48, 128), (10**9, 64))
 
-HEADLINES = {"pushed": "Pushed", "stopped": "Stopped: nothing was pushed", "failed": "Failed: nothing was pushed"}
+_HEADLINES = {"pushed": "Pushed", "stopped": "Stopped", "failed": "Failed"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,14 @@ class VerdictCell:
     images: int
     share: float
     right: bool
+
+
+def headline(report: RunReport) -> str:
+    """Returns the outcome in words: what happened, and where it did not go through, whether anything was pushed."""
+    word = _HEADLINES[report.outcome]
+    if report.outcome == "pushed":
+        return word
+    return f"{word} after the push" if report.servable else f"{word}: nothing was pushed"
 
 
 def tiles(report: RunReport, views: Sequence[ModelView]) -> list[tuple[str, str, str]]:

@@ -41,43 +41,42 @@ def dct_matrix(size: int) -> np.ndarray:
 
 
 def dct2(images: tf.Tensor) -> tf.Tensor:
-    """Transforms a batch of single-channel images.
+    """Transforms a batch of images, each channel by itself.
 
     Args:
-        images: float32 tensor of shape (batch, size, size, 1), any value range; published weights expect 0..255.
+        images: float32 tensor of shape (batch, size, size, channels), any value range; published weights expect 0..255.
 
     Returns:
         float32 tensor of the same shape: coefficient (u, v) at row u, column v, the constant term at (0, 0).
 
     Raises:
-        ValueError: if the images are not square or have more than one channel.
+        ValueError: if the images are not square, or their shape is not known.
     """
-    size = _square_size(images)
+    size, channels = _square_shape(images)
     basis = tf.constant(dct_matrix(size), tf.float32)
     # (N, N) @ (batch, N, N) broadcasts: the big operand is never transposed.
-    spectrum = basis @ images[..., 0] @ tf.transpose(basis)
-    return spectrum[..., tf.newaxis]
+    return tf.stack([basis @ images[..., channel] @ tf.transpose(basis) for channel in range(channels)], axis=-1)
 
 
-def log_spectrum(grey: tf.Tensor) -> tf.Tensor:
+def log_spectrum(images: tf.Tensor) -> tf.Tensor:
     """Returns the natural logarithm of the magnitude of every DCT coefficient.
 
     Args:
-        grey: float32 tensor of shape (batch, size, size, 1), values 0..255.
+        images: float32 tensor of shape (batch, size, size, channels), values 0..255; published weights expect luma.
 
     Returns:
         float32 tensor of the same shape; at least log(1e-12) = -27.6.
     """
-    return tf.math.log(tf.abs(dct2(grey)) + LOG_OFFSET)
+    return tf.math.log(tf.abs(dct2(images)) + LOG_OFFSET)
 
 
 def normalise(spectrum: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
     """Standardises each coefficient by its own statistics over the training images.
 
     Args:
-        spectrum: float32 (batch, size, size, 1), as from `log_spectrum`.
-        mean: float32 (size, size, 1), mean of each coefficient.
-        variance: float32 (size, size, 1), population variance of each coefficient.
+        spectrum: float32 (batch, size, size, channels), as from `log_spectrum`.
+        mean: float32 (size, size, channels), mean of each coefficient.
+        variance: float32 (size, size, channels), population variance of each coefficient.
 
     Returns:
         float32 tensor of the shape of `spectrum`: (spectrum - mean) / max(sqrt(variance), 1e-3).
@@ -85,9 +84,11 @@ def normalise(spectrum: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.T
     return (spectrum - mean) / tf.maximum(tf.sqrt(variance), MINIMUM_DEVIATION)
 
 
-def _square_size(images: tf.Tensor) -> int:
-    """Returns N for images of static shape (batch, N, N, 1)."""
+def _square_shape(images: tf.Tensor) -> tuple[int, int]:
+    """Returns N and C for images of static shape (batch, N, N, C)."""
     shape = images.shape
-    if shape.rank != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] != 1:
-        raise ValueError(f"images: must have shape (batch, size, size, 1) with a known size, got {shape}.")
-    return int(shape[1])
+    if shape.rank != 4 or shape[1] is None or shape[1] != shape[2] or shape[3] is None:
+        raise ValueError(
+            f"images: must have shape (batch, size, size, channels) with known size and channels, got {shape}."
+        )
+    return int(shape[1]), int(shape[3])

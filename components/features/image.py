@@ -7,6 +7,8 @@ smaller than the window is refused.
 
 import tensorflow as tf
 
+from components.features.parameters import Colour
+
 # ITU-R 601-2 luma in 16-bit fixed point, as Pillow's convert("L") computes it: published statistics rest on it.
 _RED, _GREEN, _BLUE, _HALF = 19595, 38470, 7471, 0x8000
 
@@ -32,16 +34,29 @@ def decode_windows(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(windows, (None, size, size, 3))
 
 
-def pixels(windows: tf.Tensor) -> tf.Tensor:
-    """Scales RGB windows from 0..255 to -1..1.
+def channels(windows: tf.Tensor, colour: Colour) -> tf.Tensor:
+    """Returns the channels that a model sees.
 
     Args:
-        windows: uint8 tensor of shape (batch, size, size, 3).
+        windows: uint8 tensor of shape (batch, size, size, 3), RGB.
+        colour: "rgb", all three; "grey", luma.
+
+    Returns:
+        float32 tensor of shape (batch, size, size, 3 or 1), whole numbers 0..255.
+    """
+    return tf.cast(windows, tf.float32) if colour == "rgb" else grey(windows)
+
+
+def pixels(values: tf.Tensor) -> tf.Tensor:
+    """Scales windows from 0..255 to -1..1.
+
+    Args:
+        values: uint8 or float32 tensor of any shape.
 
     Returns:
         float32 tensor of the same shape.
     """
-    return tf.cast(windows, tf.float32) / 127.5 - 1.0
+    return tf.cast(values, tf.float32) / 127.5 - 1.0
 
 
 def grey(windows: tf.Tensor) -> tf.Tensor:

@@ -12,9 +12,10 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.features import dct, image, names
+from components.features.parameters import PUBLISHED_COLOURS
 
-PIXEL = "pixel"  # float32 (batch, size, size, 3), -1..1
-DCT = "dct"  # float32 (batch, size, size, 1), standardised log-spectrum
+PIXEL = "pixel"  # float32 (batch, size, size, 3 or 1), -1..1
+DCT = "dct"  # float32 (batch, size, size, 1 or 3), standardised log-spectrum
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -22,15 +23,18 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
 
     Args:
         inputs: raw features; only `image_bytes`, string of shape (batch, 1) or (batch,), is read.
-        custom_config: {"size": window in pixels}; also carries a digest of this code, which only keys TFX's cache.
+        custom_config: "size", the window in pixels, and "colours", representation -> "rgb" or "grey" (left out: as
+            published); also carries a digest of this code, which only keys TFX's cache.
 
     Returns:
-        {"pixel": float32 (batch, size, size, 3), "dct": float32 (batch, size, size, 1)}.
+        {"pixel": float32 (batch, size, size, channels), "dct": float32 (batch, size, size, channels)}; 3 channels for
+        "rgb", 1 for "grey".
     """
+    colours = {**PUBLISHED_COLOURS, **custom_config.get("colours", {})}
     # SchemaGen infers a shape of (1,) for the bytes feature; the served graph has (batch,): both become a vector.
     encoded = tf.reshape(inputs[names.IMAGE_BYTES], [-1])
     windows = image.decode_windows(encoded, int(custom_config["size"]))
-    spectrum = dct.log_spectrum(image.grey(windows))
+    spectrum = dct.log_spectrum(image.channels(windows, colours[DCT]))
     mean = tft.mean(spectrum, reduce_instance_dims=False)
     variance = tft.var(spectrum, reduce_instance_dims=False)
-    return {PIXEL: image.pixels(windows), DCT: dct.normalise(spectrum, mean, variance)}
+    return {PIXEL: image.pixels(image.channels(windows, colours[PIXEL])), DCT: dct.normalise(spectrum, mean, variance)}

@@ -27,6 +27,7 @@ def export_servable(
     heads: Mapping[str, keras.Model],
     points: OperatingPoints,
     for_evaluation: bool = False,
+    level: names.AttributionLevel = "instance",
 ) -> None:
     """Writes one version directory.
 
@@ -38,11 +39,12 @@ def export_servable(
         heads: source name -> head.
         points: thresholds of primary module and heads.
         for_evaluation: adds the signature by which the Evaluator learns a head's labels, and leaves out warm-up.
+        level: what the heads are named after: sources, or generator architectures.
     """
-    module = AttributionModule(transform, inputs, primary, heads, points)
+    module = AttributionModule(transform, inputs, primary, heads, points, level)
     with tempfile.TemporaryDirectory() as folder:
         asset = Path(folder) / Path(contract.ASSET_OPERATING_POINTS).name
-        points.write(asset, inputs.representation, inputs.size)
+        points.write(asset, inputs, level)
         module.operating_points_asset = tf.saved_model.Asset(str(asset))
         signatures = module.signatures()
         if for_evaluation and heads:

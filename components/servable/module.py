@@ -30,6 +30,7 @@ class AttributionModule(tf.Module):
         primary: the primary module.
         heads: source name -> its head; the order is the order of the outputs. May be empty.
         points: thresholds; its sources must be those of the heads, in the same order.
+        level: what the heads are named after: sources, or generator architectures.
 
     Raises:
         ValueError: if the thresholds' sources are not the heads' sources.
@@ -42,6 +43,7 @@ class AttributionModule(tf.Module):
         primary: keras.Model,
         heads: Mapping[str, keras.Model],
         points: OperatingPoints,
+        level: names.AttributionLevel = "instance",
     ) -> None:
         super().__init__(name="generator_attribution")
         if list(points.sources) != list(heads):
@@ -51,6 +53,7 @@ class AttributionModule(tf.Module):
         self._primary = primary_module.with_features(primary)
         self._primary_kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
         self._source_names = list(heads)
+        self._group_feature = names.SOURCE if level == "instance" else names.ARCHITECTURE
         self._heads = [secondary_module.with_features(head) for head in heads.values()]
         self._head_kernels = [head.get_layer(secondary_module.DECISION_LAYER).kernel for head in heads.values()]
         self._detection_threshold = points.detection
@@ -93,10 +96,10 @@ class AttributionModule(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
     def attribution_labels(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Signature `attribution_labels`: is each example's source the one of column i? int64 (batch, heads)."""
-        spec = {names.SOURCE: tf.io.FixedLenFeature([], tf.string)}
-        source = tf.io.parse_example(examples, spec)[names.SOURCE]
-        is_source = source[:, tf.newaxis] == tf.constant(self._source_names, tf.string, (1, len(self._source_names)))
+        """Signature `attribution_labels`: does each example come from the group of column i? int64 (batch, heads)."""
+        spec = {self._group_feature: tf.io.FixedLenFeature([], tf.string)}
+        group = tf.io.parse_example(examples, spec)[self._group_feature]
+        is_source = group[:, tf.newaxis] == tf.constant(self._source_names, tf.string, (1, len(self._source_names)))
         return {OUTPUT_IS_SOURCE: tf.cast(is_source, tf.int64)}
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:

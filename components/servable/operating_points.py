@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.features.names import AttributionLevel
+from components.features.parameters import InputParameters
+
 
 @dataclass(frozen=True)
 class OperatingPoints:
@@ -25,11 +28,22 @@ class OperatingPoints:
             if not 0.0 <= threshold <= 1.0:
                 raise ValueError(f"operating point of '{name}': must lie in 0..1, got {threshold}.")
 
-    def write(self, path: Path, representation: str, size: int) -> None:
-        """Writes the asset that tells a client what the servable holds."""
+    def write(self, path: Path, inputs: InputParameters, level: AttributionLevel = "instance") -> None:
+        """Writes the asset that tells a client what the servable holds.
+
+        Args:
+            path: file to write, JSON.
+            inputs: what the models see.
+            level: what the heads are named after: sources, or generator architectures.
+        """
         content: dict[str, Any] = {
             "detection": self.detection,
             "sources": dict(self.sources),
-            "input": {"representation": representation, "size": size},
+            "level": level,
+            "input": {
+                "representation": inputs.representation,
+                "size": inputs.size,
+                "colour": inputs.colour,
+            },
         }
         path.write_text(json.dumps(content, indent=2) + "\n")

@@ -32,10 +32,10 @@ def test_blessings_are_read_from_the_evaluators_artifacts(monkeypatch, tmp_path,
             "blessing.a_x": artifact(standard_artifacts.ModelBlessing, "/b", blessed=1),
         },
         {"model": artifact(standard_artifacts.Model, tmp_path)},
-        {"sources": json.dumps(["b_y", "a_x"]), "inputs": inputs.model_dump_json()},
+        {"sources": json.dumps(["b_y", "a_x"]), "level": "instance", "inputs": inputs.model_dump_json()},
     )
-    ((folder, graph, received_inputs, primary, heads),) = received
-    assert (folder, graph, received_inputs) == (tmp_path, "/graph", inputs)
+    ((folder, graph, received_inputs, primary, heads, level),) = received
+    assert (folder, graph, received_inputs, level) == (tmp_path, "/graph", inputs, "instance")
     assert primary == Candidate(type(folder)("/primary"), blessed=True)
     assert [(source, str(head.model), head.blessed) for source, head in heads.items()] == [
         ("b_y", "/b_y", expected),

@@ -23,6 +23,7 @@ from components.evaluator.report import (
     render,
     write_report,
 )
+from components.evaluator.report_data import BaselineReport, CombinedHeads
 
 REALS = ("real_ffhq", "camera")
 FAKES = ("progan_celeba", "sngan_celeba")
@@ -175,6 +176,58 @@ def test_identifiers_are_unique_and_every_picture_has_a_text(full):
 
 def test_the_same_report_gives_the_same_text(full):
     assert render(_run()) == full
+
+
+def _compared(name: str = "gdaconv") -> dict[str, object]:
+    """A detecting and a multiclass baseline, and the heads combined, for a report."""
+    classes = ("real", *FAKES)
+    labels = np.repeat([0, 1, 2], 20)
+    scores = np.random.default_rng(5).dirichlet([1, 1, 1], 60)
+    sources = np.repeat(["real_ffhq", *FAKES], 20)
+    detecting, softmax = (
+        BaselineReport(
+            architecture=name,
+            task=task,
+            source="",
+            classes=of_classes,
+            images_left_out=0,
+            threshold=None,
+            parameters=38_885,
+            training_seconds=9.0,
+            history={"loss": [1.0, 0.4]},
+            scores=ScoreSet("test", of_labels, of_scores, sources),
+        )
+        for task, of_classes, of_labels, of_scores in (
+            ("detection", (), labels.clip(max=1), scores[:, 1]),
+            ("multiclass", classes, labels, scores),
+        )
+    )
+    verdicts = np.array(["unknown_generator", *np.array(classes)[labels[1:]]])
+    return {
+        "baselines": [detecting, softmax],
+        "combined": CombinedHeads(classes, labels, verdicts, scores, images_left_out=7),
+    }
+
+
+def test_baselines_stand_beside_the_proposed_models(full):
+    assert "Comparison with baselines" not in full
+    text = render(_run(**_compared()))
+    page = _Page(text)
+    sections = {attributes.get("id") for tag, attributes in page.elements if tag == "section"}
+    assert sections == {a["href"][1:] for tag, a in page.elements if tag == "a"}
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for words in ("gdaconv, detection", "gdaconv, softmax", "proposed, heads combined", "38,885", "unknown_generator"):
+        assert words in page.text
+
+
+def test_a_baselines_name_never_becomes_markup():
+    assert "<script" not in render(_run(**_compared("<script>alert(1)</script>")))
+
+
+def test_a_run_that_failed_after_its_push_says_that_something_was_pushed():
+    page = _Page(render(_run(outcome="failed", message="BaselineTrainer.gdaconv.detection: no memory.")))
+    assert "Failed after the push" in page.text and "nothing was pushed" not in page.text
 
 
 def test_what_comes_from_outside_never_becomes_markup():

@@ -66,9 +66,14 @@ def test_dct2_puts_vertical_frequency_in_rows():
     assert abs(spectrum[7, 0]) > 100.0
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 9, 1), (1, 8, 8, 3), (8, 8, 1)])
+def test_dct2_transforms_each_channel_by_itself():
+    images = np.random.default_rng(7).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    assert_equal_spectra(dct2(tf.constant(images)), scipy.fft.dctn(images, type=2, norm="ortho", axes=(1, 2)))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 9, 1), (8, 8, 1)])
 def test_dct2_refuses_other_shapes_and_prints_them(shape):
-    with pytest.raises(ValueError, match="must have shape \\(batch, size, size, 1\\)") as error:
+    with pytest.raises(ValueError, match="must have shape \\(batch, size, size, channels\\)") as error:
         dct2(tf.zeros(shape))
     assert str(shape) in str(error.value)
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.fft
 import tensorflow as tf
 from PIL import Image
 
@@ -41,6 +42,20 @@ def test_statistics_are_those_of_numpy_over_scipys_spectra_of_all_images(feature
 
 def test_pixels_are_those_of_the_central_window(features, windows):
     np.testing.assert_allclose(features["pixel"], np.stack(windows) / 127.5 - 1.0, atol=1e-6)
+
+
+def test_other_colours_give_luma_pixels_and_a_spectrum_of_each_channel_with_its_own_statistics(
+    analyse, train_images, windows
+):
+    graph = analyse(train_images, SIZE, colours={"pixel": "grey", "dct": "rgb"})
+    features = transformed(graph, train_images)
+    luma = np.stack([np.asarray(Image.fromarray(window).convert("L")) for window in windows])[..., np.newaxis]
+    np.testing.assert_allclose(features["pixel"], luma / 127.5 - 1.0, atol=1e-6)
+    planes = np.stack(windows).astype(np.float64)
+    spectra = np.log(np.abs(scipy.fft.dctn(planes, type=2, norm="ortho", axes=(1, 2))) + 1e-12)
+    difference = np.abs(features["dct"] - (spectra - spectra.mean(axis=0)) / spectra.std(axis=0))
+    assert features["dct"].shape[1:] == (SIZE, SIZE, 3)
+    assert np.quantile(difference, 0.99) < 1e-3
 
 
 def test_an_image_that_was_not_analysed_uses_the_same_statistics(transform_graph, windows):

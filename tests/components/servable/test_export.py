@@ -90,7 +90,11 @@ def images():
 
 
 def example_of(image: bytes, source: str = "") -> bytes:
-    features = {"image_bytes": image, "source": source.encode()}
+    features = {
+        "image_bytes": image,
+        "source": source.encode(),
+        "architecture": source.partition("_")[0].encode(),
+    }
     return tf.train.Example(
         features=tf.train.Features(
             feature={
@@ -253,6 +257,19 @@ def test_attribution_labels_say_whether_an_example_is_of_the_heads_source(evalua
     assert labels.numpy().tolist() == [[1], [0], [0]]
 
 
+def test_labels_of_a_head_for_an_architecture_are_those_of_all_its_sources(images, headless, tmp_path):
+    inputs = InputParameters(representation="pixel", size=SIZE)
+    head = build_secondary((SIZE // 4, SIZE // 4, 16), True, LayerParameters(), seed=2)
+    export_servable(
+        tmp_path / "1", headless.transform, inputs, headless.primary, {"stripes": head},
+        OperatingPoints(0.5, {"stripes": 0.5}), for_evaluation=True, level="architecture",
+    )  # fmt: skip
+    examples = [example_of(images[0], source) for source in ("stripes_a", "stripes_b", "smooth_a")]
+    labels = tf.saved_model.load(str(tmp_path / "1")).signatures["attribution_labels"](examples=tf.constant(examples))
+    assert labels["is_source"].numpy().tolist() == [[1], [1], [0]]
+    assert json.loads((tmp_path / "1" / "assets" / "operating_points.json").read_text())["level"] == "architecture"
+
+
 # --- files ---
 
 
@@ -260,7 +277,8 @@ def test_operating_points_travel_in_the_assets(servable):
     assert json.loads((servable.folder / "assets" / "operating_points.json").read_text()) == {
         "detection": 0.5,
         "sources": {"stripes_b": 0.4, "smooth_a": 0.6},
-        "input": {"representation": "dct", "size": SIZE},
+        "level": "instance",
+        "input": {"representation": "dct", "size": SIZE, "colour": "grey"},
     }
 
 

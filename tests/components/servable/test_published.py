@@ -185,7 +185,8 @@ def test_the_servable_is_complete_and_readable_by_a_server(two_heads):
     assert json.loads((base / "1" / contract.ASSET_OPERATING_POINTS).read_text()) == {
         "detection": 0.5,
         "sources": {"second": 0.5, "first": 0.5},
-        "input": {"representation": "dct", "size": SIZE},
+        "level": "instance",
+        "input": {"representation": "dct", "size": SIZE, "colour": "grey"},
     }
     assert (base / "1" / contract.WARMUP_REQUESTS).stat().st_size > 0
 

@@ -1,0 +1,35 @@
+import pytest
+from pydantic import ValidationError
+
+from components.features.parameters import InputParameters
+
+
+@pytest.mark.parametrize(
+    ("values", "shape"),
+    [
+        ({"representation": "pixel", "size": 64}, (64, 64, 3)),
+        ({"representation": "pixel", "colour": "grey", "size": 64}, (64, 64, 1)),
+        ({"representation": "dct"}, (128, 128, 1)),
+        ({"representation": "dct", "colour": "rgb", "size": 256}, (256, 256, 3)),
+        ({}, (128, 128, 1)),
+    ],
+)
+def test_the_shape_follows_representation_colour_and_size(values, shape):
+    assert InputParameters(**values).shape == shape
+
+
+@pytest.mark.parametrize(("representation", "colour"), [("pixel", "rgb"), ("dct", "grey")])
+def test_naming_the_published_colour_is_the_same_input_as_leaving_it_out(representation, colour):
+    named = InputParameters(representation=representation, colour=colour)
+    assert named.model_dump_json() == InputParameters(representation=representation).model_dump_json()
+
+
+def test_the_colour_that_was_set_is_that_of_the_representation_that_models_see():
+    assert InputParameters(representation="pixel", colour="grey").colours == {"pixel": "grey", "dct": "grey"}
+    assert InputParameters(representation="dct", colour="rgb").colours == {"pixel": "rgb", "dct": "rgb"}
+
+
+@pytest.mark.parametrize("values", [{"colour": "cmyk"}, {"representation": "wavelet"}, {"size": 100}, {"size": 24}])
+def test_what_no_model_can_see_is_refused(values):
+    with pytest.raises(ValidationError):
+        InputParameters(**values)
