@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from components.dataset.compression import describe_compression
 from components.dataset.crop import crop_pixels
 from components.dataset.integrity import check_jpeg, check_png
 from components.dataset.parameters import PreparationParameters
 from components.dataset.tree import Candidate, Reason, Rejection, Source
+from components.features.confound import NOT_JPEG
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 _EXTENSION_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -63,6 +65,8 @@ class CheckedImage:
         file_sha256: of the file, hexadecimal.
         content_sha256: of the pixels that are kept (after cropping, before any perturbation), hexadecimal.
         verbatim: the file's own bytes can be stored: PNG or JPEG, 8 bits, RGB or grey, upright, of the size already.
+        colour_mode: Pillow's name of the file's mode: L, RGB, P and so on.
+        compression: of a JPEG its quality and chroma subsampling (see compression.py), else NOT_JPEG.
     """
 
     path: str
@@ -75,6 +79,8 @@ class CheckedImage:
     file_sha256: str
     content_sha256: str
     verbatim: bool
+    colour_mode: str = "RGB"
+    compression: str = NOT_JPEG
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,14 @@ class DecodedImage:
         pixels: uint8 array of shape (height, width, 3), upright.
         format: PNG, JPEG or WEBP.
         plain: PNG or JPEG, 8 bits, RGB or grey, opaque, upright: any decoder sees these pixels.
+        colour_mode, compression: of the file, as in CheckedImage.
     """
 
     pixels: np.ndarray
     format: str
     plain: bool
+    colour_mode: str
+    compression: str
 
 
 def check_image(root: Path, parameters: PreparationParameters, candidate: Candidate) -> CheckedImage | Rejection:
@@ -120,6 +129,8 @@ def check_image(root: Path, parameters: PreparationParameters, candidate: Candid
             file_sha256=hashlib.sha256(data).hexdigest(),
             content_sha256=hash_pixels(crop_pixels(image.pixels, size, parameters.crop)),
             verbatim=image.plain and (height, width) == (size, size),
+            colour_mode=image.colour_mode,
+            compression=image.compression,
         )
     except ImageRejectedError as rejected:
         return Rejection(candidate.path, rejected.reason, rejected.detail, candidate.source)
@@ -181,7 +192,8 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
                     Reason.TRANSPARENT, "has transparent pixels: lay it on a background of your choice"
                 )
         upright = ImageOps.exif_transpose(image) if orientation != 1 else image
-        return DecodedImage(np.asarray(upright.convert("RGB")), image_format, plain)
+        pixels = np.asarray(upright.convert("RGB"))
+        return DecodedImage(pixels, image_format, plain, image.mode, describe_compression(image))
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

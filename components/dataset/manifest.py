@@ -15,7 +15,9 @@ from components.dataset.tree import Candidate, Ignored, Rejection, Tree
 from serving.contract import FAKE_LABEL
 
 FILE_NAME = "manifest.json"
-FORMAT_VERSION = 1  # raise it when datasets of the same input and parameters change
+FORMAT_VERSION = 2  # raise it when datasets of the same input and parameters change
+# Older formats that are read as well -> the values of the fields that they lack.
+_OLDER_FORMATS: dict[int, dict[str, Any]] = {1: {"confounds": {}}}
 
 _FATES = ("accepted", "rejected", "duplicates", "ignored")
 _USES = (*SPLITS, "unused")
@@ -52,6 +54,9 @@ class Manifest:
         ignored: paths of hidden files and clutter.
         images: for each split {"path", "source", "sha256"} of its images; the hash is that of the pixels before any
             perturbation.
+        confounds: what tells real from fake beside the picture: `figures` (see components.features.confound), the
+            `action` and `limit` that were asked for, and the sentences that follow: `warnings` (also among the
+            dataset's) and `notes` (masked by recompression).
         warnings: sentences about what is allowed but seldom wanted.
     """
 
@@ -69,6 +74,7 @@ class Manifest:
     duplicates: list[dict[str, str]]
     ignored: list[str]
     images: dict[str, list[dict[str, str]]]
+    confounds: dict[str, Any]
     warnings: list[str]
 
     @classmethod
@@ -88,11 +94,14 @@ class Manifest:
             raise ValueError(f"{file}: cannot be read: {error.strerror}. Was the dataset made by 'prepare'?") from error
         except ValueError as error:
             raise ValueError(f"{file}: is not JSON: {error}") from error
-        names = {field.name for field in fields(cls)}
-        if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION or set(content) != names:
-            raise ValueError(
-                f"{file}: is not a dataset manifest of format {FORMAT_VERSION}. Prepare the dataset again."
-            )
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version in _OLDER_FORMATS:
+            content = {**_OLDER_FORMATS[version], **content}
+        elif version != FORMAT_VERSION:
+            content = {}
+        if set(content) != {field.name for field in fields(cls)}:
+            known = ", ".join(map(str, (*_OLDER_FORMATS, FORMAT_VERSION)))
+            raise ValueError(f"{file}: is not a dataset manifest of format {known}. Prepare the dataset again.")
         return cls(**{**content, "rejected": [RejectedFile(**item) for item in content["rejected"]]})
 
     def save(self, directory: Path) -> None:
@@ -134,6 +143,7 @@ class Manifest:
             "rejected": self.rejected_by_reason,
             "perturbed": self.perturbed,
             "bytes": self.bytes,
+            "confounds": self.confounds,
             "warnings": self.warnings,
         }
 

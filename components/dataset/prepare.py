@@ -11,13 +11,14 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.dataset import confound
 from components.dataset.crop import crop_pixels
 from components.dataset.images import CheckedImage, check_image, decode_image, encode_png, hash_file, hash_pixels
 from components.dataset.manifest import (
@@ -31,8 +32,10 @@ from components.dataset.manifest import (
 from components.dataset.parameters import PreparationParameters
 from components.dataset.perturb import Perturbation, apply_perturbations, draw_perturbations
 from components.dataset.pool import Progress, chunks, ordered_map
+from components.dataset.recompress import encode_alike
 from components.dataset.records import RecordWriter, encode_example
 from components.dataset.reference_perturb import apply_reference, draw_reference, reference_stream
+from components.dataset.reference_splits import assign_reference_splits
 from components.dataset.seeds import stream
 from components.dataset.splits import SPLITS, TRAINED_SPLITS, assign_splits, drop_duplicates
 from components.dataset.tree import Candidate, Rejection, Tree, scan_tree
@@ -57,7 +60,8 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
 
     Each split has at least one file, if need be without records. The records' features are those of
     components.features.names. An image is stored as the bytes that came, if these are a PNG or JPEG of the right size,
-    else cropped, as PNG. A file that cannot be used is rejected with a reason in the manifest and never ends the run.
+    else cropped, as PNG; with `recompress`, all are encoded alike. A file that cannot be used is rejected with a reason
+    in the manifest and never ends the run.
 
     Args:
         images: image tree (see tree.py).
@@ -72,6 +76,7 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
         ValueError: if the tree lacks a class, a source cannot fill the splits asked for, or the span exists and was
             made of something else.
         RuntimeError: if files change while they are being read.
+        StepRefusedError: if something beside the picture tells real from fake and parameters.confound is "fail".
     """
     span = out / f"span-{parameters.span}"
     if out.resolve().is_relative_to(images.resolve()):
@@ -84,9 +89,11 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
     kept, duplicates, conflicts = drop_duplicates(checked)
     rejections = sorted((*tree.rejections, *rejections, *conflicts), key=lambda item: item.path)
     try:
-        splits = assign_splits(kept, parameters)
+        assign = assign_reference_splits if parameters.split_order == "reference" else assign_splits
+        splits = assign(kept, parameters)
     except ValueError as error:
         raise ValueError(f"{images}: {error} {_most_common_reasons(rejections)}".rstrip()) from None
+    confounds = confound.judge(confound.measure(_trained(splits)), parameters)
     totals, sources = count_sources(tree, rejections, [duplicate for duplicate, _ in duplicates], splits)
 
     out.mkdir(parents=True, exist_ok=True)
@@ -122,7 +129,8 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
             ]
             for name in SPLITS
         },
-        warnings=_warnings(sources, parameters),
+        confounds=confounds,
+        warnings=[*_warnings(sources, parameters), *confounds["warnings"]],
     )
     manifest.save(unfinished)
     unfinished.rename(span)
@@ -132,11 +140,18 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
 def _existing_span(span: Path, tree: Tree, parameters: PreparationParameters) -> Manifest:
     """Returns the manifest of a span that is what would be made now; refuses any other."""
     manifest = Manifest.load(span)
+    if manifest.format_version != FORMAT_VERSION:
+        raise ValueError(
+            f"{span}: exists in format {manifest.format_version}, today's is {FORMAT_VERSION}. It can be read as it "
+            f"is; to make it anew choose another span, e.g. {parameters.span + 1}, or delete it."
+        )
     same_parameters = manifest.parameters == _what_counts(parameters)
     if same_parameters:
         hashes = {candidate.path: hash_file(tree.root, parameters, candidate) for candidate in tree.candidates}
         if manifest.inputs_digest == _digest_inputs(tree, hashes):
-            return manifest
+            confounds = confound.judge_again(manifest.confounds, parameters)
+            others = [warning for warning in manifest.warnings if warning not in manifest.confounds["warnings"]]
+            return replace(manifest, confounds=confounds, warnings=[*others, *confounds["warnings"]])
     what = "other files" if same_parameters else "other parameters"
     raise ValueError(
         f"{span}: exists and was made of {what}. Choose another span, e.g. {parameters.span + 1}, or delete it."
@@ -239,12 +254,14 @@ def _encode(root: Path, parameters: PreparationParameters, image: CheckedImage) 
     if hashlib.sha256(data).hexdigest() != image.file_sha256:
         raise RuntimeError(f"{root / image.path}: changed while the dataset was being written. Run again.")
     perturbations, perturb = _draw_perturbations(parameters, image.path)
-    if perturbations or not image.verbatim:
+    if perturbations or parameters.recompress is not None or not image.verbatim:
         decoded = decode_image(data, parameters.max_image_pixels)
         pixels = crop_pixels(decoded.pixels, parameters.size, parameters.crop)
         if hash_pixels(pixels) != image.content_sha256:
             raise RuntimeError(f"{root / image.path}: gave other pixels when decoded again. Check memory and disk.")
-        data = encode_png(perturb(pixels))
+        pixels = perturb(pixels)
+        data = encode_png(pixels) if parameters.recompress is None else encode_alike(pixels, parameters.recompress)
+    applied = tuple(perturbation.name for perturbation in perturbations)
     example = encode_example(
         {
             names.IMAGE_BYTES: data,
@@ -255,9 +272,15 @@ def _encode(root: Path, parameters: PreparationParameters, image: CheckedImage) 
             names.FORMAT: image.format.encode(),
             names.HEIGHT: parameters.size,
             names.WIDTH: parameters.size,
+            names.GIVEN_HEIGHT: image.height,
+            names.GIVEN_WIDTH: image.width,
+            names.COLOUR_MODE: image.colour_mode.encode(),
+            names.COMPRESSION: image.compression.encode(),
+            names.RECOMPRESSION: parameters.recompress if isinstance(parameters.recompress, int) else 0,
+            names.PERTURBATION: names.perturbation_of(applied).encode(),
         }
     )
-    return EncodedRecord(example, len(data), tuple(perturbation.name for perturbation in perturbations))
+    return EncodedRecord(example, len(data), applied)
 
 
 def _draw_perturbations(
@@ -280,7 +303,7 @@ def _workers(items: Sequence[object], parameters: PreparationParameters) -> int:
 
 def _what_counts(parameters: PreparationParameters) -> dict[str, Any]:
     """Returns the parameters that decide what the dataset holds."""
-    irrelevant = {"workers", "span"}
+    irrelevant = {"workers", "span", "confound", "confound_limit"}
     if parameters.perturb == "none":
         irrelevant.add("perturb_mode")
     return parameters.model_dump(exclude=irrelevant)
@@ -289,6 +312,10 @@ def _what_counts(parameters: PreparationParameters) -> dict[str, Any]:
 def _digest_inputs(tree: Tree, hashes: dict[str, str]) -> str:
     others = [*(item.path for item in tree.rejections), *(item.path for item in tree.ignored)]
     return digest_of_inputs(hashes, others)
+
+
+def _trained(splits: dict[str, list[CheckedImage]]) -> list[CheckedImage]:
+    return [image for name in TRAINED_SPLITS for image in splits[name]]
 
 
 def _most_common_reasons(rejections: Sequence[Rejection]) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from components.dataset.images import CheckedImage
 from components.dataset.parameters import PreparationParameters
 from components.dataset.seeds import key_of
-from components.dataset.tree import Reason, Rejection
+from components.dataset.tree import Reason, Rejection, Source
+from serving.contract import REAL_LABEL
 
 TRAINED_SPLITS = ("train", "eval", "test")
 SPLITS = (*TRAINED_SPLITS, "testonly")
@@ -80,48 +81,59 @@ def assign_splits(images: Sequence[CheckedImage], parameters: PreparationParamet
             continue
         ordered = sorted(members, key=lambda image: key_of("split", parameters.seed, image.content_sha256))
         start = 0
-        for name, count in zip(
-            TRAINED_SPLITS, split_sizes(len(members), parameters, members[0].source.name), strict=True
-        ):
+        for name, count in zip(TRAINED_SPLITS, split_sizes(len(members), parameters, members[0].source), strict=True):
             splits[name] += ordered[start : start + count]
             start += count
         splits["unused"] += ordered[start:]
-    for label, name in enumerate(("real", "fake")):
-        if not any(image.source.label == label for image in splits["train"]):
-            raise ValueError(
-                f"{name}: has no usable image to train on. A detector needs both classes: put images of at least "
-                f"{parameters.size} x {parameters.size} px in {name}/<source>/."
-            )
+    require_both_classes(splits["train"], parameters.size)
     return {
         name: sorted(members, key=lambda image: key_of("order", parameters.seed, image.content_sha256))
         for name, members in splits.items()
     }
 
 
-def split_sizes(available: int, parameters: PreparationParameters, source: str) -> tuple[int, int, int]:
+def require_both_classes(train: Iterable[CheckedImage], size: int) -> None:
+    """Raises ValueError if there is nothing real, or nothing fake, to train on.
+
+    Args:
+        train: images of the train split.
+        size: of the images in pixels, for the error.
+    """
+    present = {image.source.label for image in train}
+    for label, name in enumerate(("real", "fake")):
+        if label not in present:
+            raise ValueError(
+                f"{name}: has no usable image to train on. A detector needs both classes: put images of at least "
+                f"{size} x {size} px in {name}/<source>/."
+            )
+
+
+def split_sizes(available: int, parameters: PreparationParameters, source: Source) -> tuple[int, int, int]:
     """Returns how many of a source's images go to train, eval and test.
 
-    Integers are taken as they are. Fractions of the images available are rounded as running totals, so that fractions
-    that sum to 1 leave no image over.
+    Integers are taken as they are, times `real_factor` for a camera source. Fractions of the images available are
+    rounded as running totals, so that fractions that sum to 1 leave no image over.
 
     Args:
         available: accepted images of the source.
         parameters: sizes.
-        source: its name, for the error.
+        source: whose images they are.
 
     Raises:
         ValueError: if the source has fewer images.
 
     Example:
-        >>> split_sizes(5, PreparationParameters(train=0.6, eval=0.2, test=0.2), "x")
+        >>> gan = Source("gan_a", "fake/gan_a", label=1, testonly=False)
+        >>> split_sizes(5, PreparationParameters(train=0.6, eval=0.2, test=0.2), gan)
         (3, 1, 1)
     """
     wanted = (parameters.train, parameters.eval, parameters.test)
+    factor = parameters.real_factor if source.label == REAL_LABEL else 1
     sizes: list[int] = []
     fraction, rounded = 0.0, 0
     for size in wanted:
         if isinstance(size, int):
-            sizes.append(size)
+            sizes.append(size * factor)
         else:
             fraction += size
             total = min(available, math.floor(available * fraction + 0.5 + 1e-9))
@@ -129,7 +141,7 @@ def split_sizes(available: int, parameters: PreparationParameters, source: str) 
             rounded = total
     if sum(sizes) > available:
         raise ValueError(
-            f"source '{source}': train, eval and test ask for {' + '.join(map(str, sizes))} = {sum(sizes):,} images, "
-            f"{available:,} are usable. Lower them, add images, or remove the source."
+            f"source '{source.name}': train, eval and test ask for {' + '.join(map(str, sizes))} = {sum(sizes):,} "
+            f"images, {available:,} are usable. Lower them, add images, or remove the source."
         )
     return sizes[0], sizes[1], sizes[2]

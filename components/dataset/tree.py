@@ -121,15 +121,15 @@ def scan_tree(root: Path) -> Tree:
     found: list[Candidate | Rejection | Ignored] = []
     for entry in _entries(root):
         if entry.name not in _CLASSES:
-            found.append(Ignored(_text(entry.name), None))
+            found.append(Ignored(printable(entry.name), None))
             continue
         label, testonly = _CLASSES[entry.name]
         for child in _entries(entry):
-            path = f"{entry.name}/{_text(child.name)}"
-            if _is_clutter(child.name):
+            path = f"{entry.name}/{printable(child.name)}"
+            if is_clutter(child.name):
                 found.append(Ignored(path, None))
             elif child.is_dir():
-                source = Source(_text(child.name), path, label, testonly)
+                source = Source(printable(child.name), path, label, testonly)
                 sources.append(source)
             else:
                 found.append(
@@ -160,7 +160,7 @@ def _check_root(root: Path) -> None:
         if not (root / name).is_dir():
             raise ValueError(
                 f"{root}: has no directory '{name}'. An image tree holds real/<source>/ and fake/<source>/; "
-                f"found: {', '.join(sorted(_text(entry.name) for entry in root.iterdir())[:8]) or 'nothing'}."
+                f"found: {', '.join(sorted(printable(entry.name) for entry in root.iterdir())[:8]) or 'nothing'}."
             )
 
 
@@ -207,7 +207,7 @@ def _walk_source(root: Path, source: Source) -> Iterator[Candidate | Rejection |
         folders = []
         for entry in entries:
             path = _relative(root, entry)
-            if _is_clutter(entry.name):
+            if is_clutter(entry.name):
                 yield Ignored(path, source)
             elif entry.is_dir() and not entry.is_symlink():
                 folders.append(entry)
@@ -247,14 +247,15 @@ def _entries(directory: Path) -> list[Path]:
     return sorted(directory.iterdir(), key=lambda entry: os.fsencode(entry.name))
 
 
-def _is_clutter(name: str) -> bool:
+def is_clutter(name: str) -> bool:
+    """Tells whether an entry of a directory is hidden, or something that systems leave behind."""
     return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def _relative(root: Path, path: Path) -> str:
-    return _text(path.relative_to(root).as_posix())
+    return printable(path.relative_to(root).as_posix())
 
 
-def _text(name: str) -> str:
+def printable(name: str) -> str:
     """Makes a name printable: bytes that are not UTF-8 become backslash escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

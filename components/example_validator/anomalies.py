@@ -11,8 +11,9 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from components.features import names
 
-# New strings in these are expected: each image has its own path, and a rare format may fall into one split alone.
-_FREE_STRINGS = (names.PATH, names.FORMAT)
+# New strings in these are expected: each image has its own path, and a rare format, colour mode, compression or
+# combination of perturbations may fall into one split alone.
+_FREE_STRINGS = (names.PATH, names.FORMAT, names.COLOUR_MODE, names.COMPRESSION, names.PERTURBATION)
 _UNEXPECTED_STRING = anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES
 
 

@@ -1,8 +1,10 @@
 """Executor of the gate on data."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from absl import logging
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
 from tfx.components.example_validator import executor as tfdv_executor
@@ -12,6 +14,11 @@ from tfx.utils import json_utils
 
 from components.errors import StepRefusedError
 from components.example_validator.anomalies import content_findings, schema_findings
+from components.example_validator.confounds import ConfoundReport, find_confounds
+from components.example_validator.given_files import RecordedFile, read_given_files
+from components.example_validator.parameters import ConfoundParameters
+
+CONFOUND_KEY = "confound"
 
 
 class ExampleGateExecutor(tfdv_executor.Executor):
@@ -23,7 +30,11 @@ class ExampleGateExecutor(tfdv_executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> Any:
-        """Writes the anomalies of each split; raises StepRefusedError if one of them matters."""
+        """Writes the anomalies of each split, and what tells the classes apart beside the picture.
+
+        Raises:
+            StepRefusedError: if an anomaly matters, or a confound was found and the action is "fail".
+        """
         result = super().Do(input_dict, output_dict, exec_properties)
         excluded = json_utils.loads(exec_properties[standard_component_specs.EXCLUDE_SPLITS_KEY])
         statistics = artifact_utils.get_single_instance(input_dict[standard_component_specs.STATISTICS_KEY])
@@ -35,6 +46,31 @@ class ExampleGateExecutor(tfdv_executor.Executor):
         for split in splits:
             path = Path(artifact_utils.get_split_uri(anomalies, split)) / tfdv_executor.DEFAULT_FILE_NAME
             findings.extend(schema_findings(split, anomalies_pb2.Anomalies.FromString(path.read_bytes())))
+        confounds = _look_for_confounds(input_dict, splits, exec_properties)
+        if confounds is not None:
+            confounds.save(Path(artifact_utils.get_single_instance(anomalies).uri))
+            for note in (*confounds.findings.warnings, *confounds.findings.notes):
+                logging.warning("%s", note)
+            if confounds.parameters.action == "fail":
+                findings.extend(confounds.findings.warnings)
         if findings:
             raise StepRefusedError("the dataset has anomalies:\n  " + "\n  ".join(findings))
         return result
+
+
+def _look_for_confounds(
+    input_dict: dict[str, list[types.Artifact]], splits: list[str], exec_properties: dict[str, Any]
+) -> ConfoundReport | None:
+    """Returns what was found in the examples of the splits, None if nobody asked."""
+    parameters = ConfoundParameters.model_validate_json(exec_properties[CONFOUND_KEY])
+    examples = input_dict.get(standard_component_specs.EXAMPLES_KEY)
+    if not examples or parameters.action == "off":
+        return None
+    return find_confounds(_files_of(examples, splits), parameters)
+
+
+def _files_of(examples: list[types.Artifact], splits: list[str]) -> Iterator[RecordedFile]:
+    """Reads the record files of the splits, one split after the other."""
+    for split in splits:
+        for uri in artifact_utils.get_split_uris(examples, split):
+            yield from read_given_files(sorted(str(file) for file in Path(uri).iterdir()))

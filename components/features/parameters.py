@@ -1,6 +1,6 @@
 """Parameters of the model's input: which representation of the image, in which colours, and how large."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -36,8 +36,9 @@ class InputParameters(Parameters):
         if not isinstance(values, dict) or values.get("colour") is not None:
             return values
         representation = values.get("representation", cls.model_fields["representation"].default)
-        colour = PUBLISHED_COLOURS.get(representation) if isinstance(representation, str) else None
-        return {**values, "colour": colour} if colour else values
+        if representation not in get_args(Representation):
+            return values  # refused in a moment
+        return {**values, "colour": PUBLISHED_COLOURS[representation]}
 
     @field_validator("size")
     @classmethod

@@ -162,6 +162,25 @@ def test_every_kind_of_broken_file_is_rejected_by_name_and_the_rest_is_written(s
     assert_sums(manifest)
 
 
+def test_a_large_tree_with_one_file_in_a_hundred_broken_for_each_reason_is_finished(make_tree, tmp_path):
+    kinds = {reason: (name, make) for name, (reason, make) in reversed(BROKEN.items())}
+    good = 33 * len(kinds)
+    root = make_tree(dict.fromkeys(("real/real_a", "fake/gan_a", "fake/gan_b"), good))
+    expected = {}
+    for number, (reason, (name, make)) in enumerate(kinds.items()):
+        source = ("real/real_a", "fake/gan_a", "fake/gan_b")[number % 3]
+        make(root / source / name)
+        expected[f"{source}/{name}"] = reason
+
+    manifest = prepare(root, tmp_path / "out", PreparationParameters(**LIMITS))
+
+    assert {item.path: item.reason for item in manifest.rejected} == expected
+    assert len(expected) >= 13
+    assert manifest.totals["accepted"] == 99 * len(kinds)
+    assert manifest.totals["found"] == 100 * len(kinds)
+    assert_sums(manifest)
+
+
 def test_counts_add_up_with_rejections_duplicates_and_clutter_at_once(small_tree, tmp_path):
     good = small_tree / "fake" / "gan_a" / "000.png"
     (good.parent / "copy.png").write_bytes(good.read_bytes())

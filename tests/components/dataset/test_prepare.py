@@ -1,10 +1,15 @@
+import contextlib
 import hashlib
 import io
 import itertools
+import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +17,11 @@ import pytest
 from PIL import Image
 
 import components.dataset.prepare as module
+from components.dataset import pool
+from components.dataset.crop import crop_pixels
 from components.dataset.manifest import Manifest, newest_span
 from components.dataset.parameters import PreparationParameters
+from components.dataset.perturb import ORDER
 from components.dataset.prepare import prepare
 from components.features import names
 from tests.images import central_window, encode, noise
@@ -27,7 +35,8 @@ def read(span: Path, split: str) -> list[dict]:
     import tensorflow as tf
 
     numbers = (names.LABEL, names.HEIGHT, names.WIDTH)
-    spec = {name: tf.io.FixedLenFeature([1], tf.int64 if name in numbers else tf.string) for name in names.REQUIRED}
+    features = (*names.REQUIRED, names.PERTURBATION)
+    spec = {name: tf.io.FixedLenFeature([1], tf.int64 if name in numbers else tf.string) for name in features}
     files = sorted(str(path) for path in span.glob(f"{split}/*.tfrecord.gz"))
     assert files
     records = tf.data.TFRecordDataset(files, compression_type="GZIP")
@@ -140,16 +149,105 @@ def test_classes_are_mixed_within_a_split(make_tree, tmp_path):
     assert changes > 20  # 1 if sorted, about 40 if shuffled
 
 
-@pytest.mark.parametrize("perturb", ["none", "multi"])
-def test_one_and_two_workers_write_the_same_bytes(small_tree, tmp_path, monkeypatch, perturb):
+COUNTS = {"train": 6, "eval": 2, "test": 2}
+MODES = [
+    {},
+    {"crop": "resize", "perturb": "blur"},
+    {"perturb": "crop"},
+    {"perturb": "jpeg", "recompress": "png"},
+    {"perturb": "noise", "split_order": "reference", **COUNTS},
+    {"perturb": "multi", "recompress": 75, "split_order": "reference", "real_factor": 2, **COUNTS},
+    {"perturb": "blur", "perturb_mode": "reference", "crop": "resize", "split_order": "reference", **COUNTS},
+    {"perturb": "multi", "perturb_mode": "reference"},
+]
+
+
+@pytest.fixture(scope="module")
+def two_processes():
+    """Two worker processes for all modes: starting them takes seconds, their work milliseconds."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@pytest.fixture
+def counted_pools(two_processes, monkeypatch):
+    """Makes preparation work in other processes however few the files, and counts how often it asks for them."""
+    asked = []
+
+    @contextlib.contextmanager
+    def lend(workers, *others):
+        asked.append(workers)
+        yield two_processes
+
     monkeypatch.setattr(module, "_FEWEST_FOR_A_POOL", 0)
-    (small_tree / "fake" / "gan_a" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    Image.fromarray(noise(9, 40, 50)).save(small_tree / "fake" / "gan_a" / "larger.png")
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", lend)
+    return asked
+
+
+@pytest.mark.parametrize("values", MODES, ids=lambda values: "-".join(map(str, values.values())) or "defaults")
+def test_one_and_two_workers_write_the_same_bytes(make_tree, tmp_path, counted_pools, values):
+    root = make_tree({"real/real_a": 40, "fake/gan_a": 20, "fake_testonly/gan_z": 3})
+    (root / "fake" / "gan_a" / "broken_99.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    Image.fromarray(noise(9, 40, 50)).save(root / "fake" / "gan_a" / "larger_1.png")
     for workers in (1, 2):
-        prepare(small_tree, tmp_path / f"{workers}", PreparationParameters(size=SIDE, perturb=perturb, workers=workers))
+        prepare(root, tmp_path / f"{workers}", PreparationParameters(size=SIDE, workers=workers, **values))
+    assert counted_pools == [2, 2]  # both passes, with two workers only
     one = tree_bytes(tmp_path / "1")
     assert len(one) == 5
     assert one == tree_bytes(tmp_path / "2")
+
+
+def test_two_workers_write_the_same_celeba_windows_as_one(make_tree, tmp_path, counted_pools):
+    root = make_tree({"real/real_a": 20, "fake/gan_a": 20}, side=140)
+    for workers in (1, 2):
+        parameters = PreparationParameters(size=128, crop="celeba", perturb="multi", workers=workers)
+        prepare(root, tmp_path / f"{workers}", parameters)
+    assert counted_pools == [2, 2]
+    assert tree_bytes(tmp_path / "1") == tree_bytes(tmp_path / "2")
+
+
+def test_the_perturbations_of_each_image_stand_in_its_record(make_tree, tmp_path):
+    root = make_tree({"real/real_a": 40, "fake/gan_a": 40})
+    values = {"size": SIDE, "train": 1.0, "eval": 0.0, "test": 0.0}
+    for mode in ("corrected", "reference"):
+        parameters = PreparationParameters(perturb="multi", perturb_mode=mode, **values)
+        manifest = prepare(root, tmp_path / mode, parameters)
+        records = read(tmp_path / mode / "span-1", "train")
+        named = [record[names.PERTURBATION].decode() for record in records]
+        applied = [[] if name == "none" else name.split("+") for name in named]
+        assert Counter(name for each in applied for name in each) == manifest.perturbed
+        assert all(each == [name for name in ORDER if name in each] for each in applied)
+        assert len(set(named)) > 8  # of 16 combinations
+        for record, each in zip(records, applied, strict=True):
+            untouched = record[names.IMAGE_BYTES] == (root / record[names.PATH].decode()).read_bytes()
+            assert untouched == (not each)
+    prepare(root, tmp_path / "clean", PreparationParameters(**values))
+    assert {record[names.PERTURBATION] for record in read(tmp_path / "clean" / "span-1", "train")} == {b"none"}
+
+
+def test_resized_images_are_what_is_stored(make_tree, tmp_path):
+    root = make_tree({"real/real_a": 6, "fake/gan_a": 6}, side=50)
+    (root / "fake" / "gan_a" / "small.png").write_bytes(encode(noise(1, 31, 60)))
+    manifest = prepare(root, tmp_path / "out", PreparationParameters(size=SIDE, crop="resize"))
+    assert {item.path: item.reason for item in manifest.rejected} == {"fake/gan_a/small.png": "too_small"}
+    for record in read(tmp_path / "out" / "span-1", "train"):
+        given = np.asarray(Image.open(root / record[names.PATH].decode()))
+        stored = np.asarray(Image.open(io.BytesIO(record[names.IMAGE_BYTES])))
+        np.testing.assert_array_equal(stored, crop_pixels(given, SIDE, "resize"))
+
+
+def test_a_dataset_of_the_format_before_is_read_and_not_written_over(small_tree, tmp_path):
+    out = tmp_path / "out"
+    prepare(small_tree, out, PreparationParameters(size=SIDE))
+    file = out / "span-1" / "manifest.json"
+    content = json.loads(file.read_text())
+    del content["confounds"]
+    file.write_text(json.dumps({**content, "format_version": 1}))
+    older = Manifest.load(out / "span-1")
+    assert (older.format_version, older.totals["accepted"], older.confounds) == (1, 30, {})
+    with pytest.raises(ValueError, match=r"span-1: exists in format 1, today's is 2.*another span, e\.g\. 2"):
+        prepare(small_tree, out, PreparationParameters(size=SIDE))
+    assert json.loads(file.read_text())["format_version"] == 1
 
 
 def test_the_dataset_is_at_most_a_tenth_larger_than_the_images(make_tree, tmp_path):

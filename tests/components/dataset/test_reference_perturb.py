@@ -42,6 +42,14 @@ def shard_bytes(out) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.gz")}
 
 
+def test_no_golden_picture_is_left_out(shared_folder):
+    golden = shared_folder / "reference" / "golden" / "augment"
+    cases = json.loads((golden / "index.json").read_text())
+    perturbed = {f"{case['image'].removesuffix('.png')}__{case['fn']}.png" for case in cases if case["fn"] in ORDER}
+    resized = {f"256_08_photo2__dataCropResize{size}.png" for size in (100, 128)}  # see test_crop.py
+    assert {path.name for path in golden.glob("*.png")} == perturbed | resized
+
+
 @pytest.mark.parametrize("name", ORDER)
 def test_every_golden_picture_is_reproduced_bit_for_bit(shared_folder, name):
     golden = shared_folder / "reference" / "golden"

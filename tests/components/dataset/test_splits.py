@@ -29,13 +29,13 @@ def image(source: Source, name: str, content: str) -> CheckedImage:
 )
 def test_split_sizes(available, sizes, expected):
     train, evaluation, test = sizes
-    assert split_sizes(available, PreparationParameters(train=train, eval=evaluation, test=test), "x") == expected
+    assert split_sizes(available, PreparationParameters(train=train, eval=evaluation, test=test), FAKE) == expected
 
 
 @pytest.mark.parametrize("available", range(60))
 def test_fractions_that_sum_to_one_use_every_image(available):
     parameters = PreparationParameters(train=0.7, eval=0.1, test=0.2)
-    assert sum(split_sizes(available, parameters, "x")) == available
+    assert sum(split_sizes(available, parameters, FAKE)) == available
 
 
 def test_of_equal_images_the_first_path_of_a_trained_source_stays():
