@@ -29,6 +29,11 @@ class ModelView:
         if not isinstance(self.size, int) or self.size < 1:
             raise ValueError(f"size: must be a whole number of pixels, at least 1, got {self.size!r}.")
 
+    @property
+    def is_spectral(self) -> bool:
+        """Whether a heatmap lies over the spectrum."""
+        return self.representation == _SPECTRAL
+
     def of(self, image: Image.Image) -> Image.Image:
         """Returns what the model sees.
 
@@ -40,7 +45,7 @@ class ModelView:
         """
         left, top = (image.width - self.size) // 2, (image.height - self.size) // 2
         window = image.convert("RGB").crop((left, top, left + self.size, top + self.size))
-        return _spectrum(window) if self.representation == _SPECTRAL else window
+        return _spectrum(window) if self.is_spectral else window
 
 
 def _spectrum(window: Image.Image) -> Image.Image:

@@ -1,5 +1,7 @@
 import io
+import itertools
 from pathlib import Path
+from typing import get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -7,14 +9,15 @@ import pytest
 import scipy.fft
 from PIL import Image
 
+from pipeline.arguments import build_parser
 from serving import contract
 from serving.answers import Answer, Heatmaps
 from serving.client import open_predictor
-from serving.pictures import heatmap_overlay, picture_name, write_heatmaps
+from serving.pictures import PictureStyle, Scale, check_names, heatmap_overlay, picture_name, write_heatmaps
 from serving.predict import Row, find_images, predict_files
 from serving.view import ModelView
 
-TURBO = mpl.colormaps["turbo"]
+TURBO, JET = mpl.colormaps["turbo"], mpl.colormaps["jet"]
 
 
 def pixels(png):
@@ -46,6 +49,57 @@ def test_a_map_without_evidence_stays_in_the_lowest_colour(make_image):
 def test_maps_that_are_none_are_refused(make_image, heatmap):
     with pytest.raises(ValueError, match="heatmap: must be finite"):
         heatmap_overlay(make_image((0, 0, 0)), heatmap)
+
+
+def overlays_of(make_image, values, scale, spectral=False):
+    """The colours of the map's places over a black image of the map's own size: nothing is resized."""
+    heatmap = np.asarray(values, np.float32)[np.newaxis]
+    with Image.open(io.BytesIO(make_image((0, 0, 0), (heatmap.shape[1] * 4, 4)))) as image:
+        stream = io.BytesIO()
+        image.resize((heatmap.shape[1], 1)).save(stream, "PNG")
+    return pixels(heatmap_overlay(stream.getvalue(), heatmap, scale, spectral))[0]
+
+
+def test_an_absolute_map_has_the_same_colour_for_the_same_value_whatever_else_is_in_it(make_image):
+    alone, beside = (overlays_of(make_image, values, "absolute") for values in ([0.4, 0.0], [0.4, 35.9]))
+    np.testing.assert_array_equal(alone[0], beside[0])
+    np.testing.assert_allclose(alone[0], blend((0, 0, 0), 0.4), atol=1)
+    one, more = overlays_of(make_image, [1.0, 35.9], "absolute")
+    np.testing.assert_array_equal(one, more)
+
+
+def test_the_published_map_of_pixels_is_cut_off_at_0_and_1_in_the_colours_of_jet(make_image):
+    values = [-255.6, 0.0, 0.25, 0.999, 1.0, 35.9]
+    levels = [0, 0, 63, 254, 255, 255]  # uint8(clip(255 * map)): decimals are cut off
+    expected = np.array([JET(level, bytes=True)[:3] for level in levels]) / 2
+    np.testing.assert_allclose(overlays_of(make_image, values, "reference"), expected, atol=1)
+
+
+def test_the_published_map_is_resized_before_it_is_cut_off(make_image):
+    """So a strong value reaches into its neighbours: half-way from -1 to 3 lies 1, not (0 + 1) / 2."""
+    heatmap = np.array([[-1.0, 3.0]], np.float32)
+    overlay = pixels(heatmap_overlay(make_image((0, 0, 0), (64, 4)), heatmap, "reference"))
+    centres = (np.arange(64) + 0.5) / 32 - 0.5  # place of each pixel, in columns of the map
+    resized = np.interp(centres, [0, 1], [-1.0, 3.0])
+    levels = np.clip(255 * resized, 0, 255).astype(np.uint8)
+    # 3: float32 and float64 may fall on two sides of a whole number; one step of jet is four levels, halved here.
+    np.testing.assert_allclose(overlay[0], JET(levels, bytes=True)[:, :3] / 2.0, atol=3)
+
+
+def test_the_published_map_of_spectra_is_relative_to_its_own_maximum(make_image):
+    shown = overlays_of(make_image, [-3.0, 0.001, 0.002], "reference", spectral=True)
+    expected = np.array([JET(level, bytes=True)[:3] for level in (0, 127, 255)]) / 2
+    np.testing.assert_allclose(shown, expected, atol=1)
+
+
+def test_every_scale_is_an_option_of_the_command_and_the_other_way_round(capsys):
+    for scale in get_args(Scale):
+        options = build_parser().parse_args(["predict", "a.png", "--model", "m", "--heatmap-scale", scale])
+        assert options.heatmap_scale == scale
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["predict", "a.png", "--model", "m", "--heatmap-scale", "other"])
+    message = capsys.readouterr().err
+    assert all(scale in message for scale in get_args(Scale))
 
 
 def test_an_undecodable_image_is_refused(undecodable):
@@ -85,6 +139,49 @@ def test_the_map_of_each_source_lies_in_its_own_panel(tmp_path, make_image):
     assert (picture[:18] < 128).any(), "no caption was drawn"
 
 
+def row_of(path, make_image, colour=(0, 0, 0)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(make_image(colour, (64, 64)))
+    return Row(path, Answer(0.9, {}, "unknown_generator", Heatmaps(np.full((2, 2), 0.1, np.float32), {})))
+
+
+def test_without_captions_nothing_is_written_and_the_panels_are_the_same(tmp_path, make_image):
+    row = row_of(tmp_path / "x.png", make_image)
+    labelled = pixels(write_heatmaps(row, tmp_path / "a").read_bytes())
+    plain = pixels(write_heatmaps(row, tmp_path / "b", style=PictureStyle(captions=False)).read_bytes())
+    np.testing.assert_array_equal(plain, labelled[18:])
+
+
+def test_the_scale_reaches_the_panels_of_a_picture(tmp_path, make_image):
+    row = row_of(tmp_path / "x.png", make_image)
+    for scale, spectral, value in (
+        ("relative", False, TURBO(1.0, bytes=True)),
+        ("absolute", True, TURBO(25, bytes=True)),
+        ("reference", False, JET(25, bytes=True)),
+        ("reference", True, JET(255, bytes=True)),
+    ):
+        view = ModelView(64, "dct" if spectral else "pixel")
+        picture = pixels(write_heatmaps(row, tmp_path / "out", view, PictureStyle(scale)).read_bytes())
+        # The spectrum of a black image is black, but for its constant term.
+        np.testing.assert_allclose(picture[150, 262 + 150], np.array(value[:3]) / 2, atol=1)
+
+
+def test_source_tags_name_pictures_after_the_folder_of_their_image(tmp_path, make_image):
+    row = row_of(tmp_path / "progan_a" / "0001.png", make_image)
+    tagged = PictureStyle(source_tags=True)
+    assert write_heatmaps(row, tmp_path / "out", style=tagged).name == "progan_a_0001.png"
+    assert picture_name(Path("0001.png"), tagged) == f"{Path.cwd().name}_0001.png"
+
+
+def test_pictures_that_would_overwrite_each_other_are_refused_by_both_names():
+    paths = [Path("a/gan/1.png"), Path("b/gan/1.png"), Path("b/gan/2.png")]
+    with pytest.raises(ValueError, match=r"b/gan/1\.png: its picture would be gan_1\.png, as that of a/gan/1\.png"):
+        check_names(paths, PictureStyle(source_tags=True))
+    check_names(paths[1:], PictureStyle(source_tags=True))
+    check_names(paths, PictureStyle())
+    assert all(picture_name(one) != picture_name(other) for one, other in itertools.combinations(paths, 2))
+
+
 def test_a_row_without_heatmaps_is_refused_with_the_reason(tmp_path):
     with pytest.raises(ValueError, match=r"x\.png: has no heatmaps: it has an error \(is empty\)"):
         write_heatmaps(Row(Path("x.png"), error="is empty"), tmp_path)
@@ -94,6 +191,7 @@ def test_a_row_without_heatmaps_is_refused_with_the_reason(tmp_path):
 
 def test_names_are_short_enough_for_any_file_system():
     assert len(picture_name(Path("y" * 250 + ".png"))) < 120
+    assert len(picture_name(Path("x" * 250) / ("y" * 250 + ".png"), PictureStyle(source_tags=True))) < 220
 
 
 def test_a_pixel_models_view_is_the_window_at_the_centre():

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.models.heatmaps import contribution_map
+from components.models.heatmaps import contribution_map, normalise_maps
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary, with_features
+from serving.pictures import relative_values
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["averaged", "flattened"])
@@ -62,3 +63,82 @@ def test_a_map_depends_on_its_own_image_alone(model, features, heatmap):
 def test_a_kernel_that_fits_neither_reduction_is_refused_with_both_sizes():
     with pytest.raises(ValueError, match=r"must have 32 rows \(averaged\) or 512 \(flattened\)"):
         contribution_map(tf.zeros((2, 4, 4, 32)), tf.zeros((31, 1)))
+
+
+# --- normalised maps ---
+
+
+def test_a_normalised_map_keeps_what_speaks_for_the_class_relative_to_its_greatest_value(heatmap):
+    expected = np.maximum(heatmap, 0) / np.maximum(heatmap, 0).max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(normalise_maps(heatmap), expected, rtol=1e-6)
+
+
+def test_a_normalised_map_depends_on_its_own_image_alone_and_not_on_a_positive_factor(heatmap):
+    stronger = np.concatenate([heatmap[1:2] * 1e-4, heatmap[:1] * 1e3])
+    np.testing.assert_allclose(normalise_maps(stronger)[0], normalise_maps(heatmap)[1], rtol=1e-5)
+
+
+def test_a_map_without_evidence_is_zero_and_not_undefined():
+    maps = np.stack([np.zeros((2, 2), np.float32), -np.ones((2, 2), np.float32), np.eye(2, dtype=np.float32)])
+    np.testing.assert_array_equal(normalise_maps(maps), [np.zeros((2, 2)), np.zeros((2, 2)), np.eye(2)])
+
+
+def test_pictures_show_the_normalised_map(heatmap):
+    maps = np.concatenate([heatmap, -np.abs(heatmap[:1])])
+    np.testing.assert_allclose(normalise_maps(maps), [relative_values(one) for one in maps], rtol=1e-6)
+
+
+# --- the published maps ---
+
+
+@pytest.fixture(scope="module")
+def golden_maps(shared_folder):
+    return {file.stem: np.load(file) for file in sorted((shared_folder / "reference/golden/cam").glob("*.npz"))}
+
+
+def test_all_published_class_activation_maps_follow_from_their_features_and_weights(golden_maps):
+    """1e-6 of the greatest value: a sum of 32 float32 products in another order (measured: 1.6e-7)."""
+    compared = []
+    for name, golden in golden_maps.items():
+        for model in [model for model in ("det", "att") if f"{model}_cam" in golden]:
+            ours = contribution_map(tf.constant(golden[f"{model}_fmaps"]), tf.constant(golden[f"{model}_w"]))
+            theirs = golden[f"{model}_cam"]
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
+            compared.append(f"{name}.{model}")
+    assert {"primary_ganfp.det", "attribution_ganfp_progan.det", "attribution_ganfp_progan.att"} <= set(compared)
+
+
+def test_all_published_spectral_maps_follow_from_their_features_and_gradients(golden_maps):
+    """The published gradient is that of p = sigmoid(z): the decision's weights times dp/dz = p (1 - p), which differs
+    from image to image. So maps of the logit z, times that factor and without what speaks against, are the published
+    ones, and the factor cancels in the normalised map.
+
+    1e-5 of each map's greatest value: sums of 32 float32 products that partly cancel, with weights that are had by
+    dividing float32 gradients (equal over the images to 7e-8 of the greatest weight).
+    """
+    compared = []
+    for name, golden in golden_maps.items():
+        for model in [model for model in ("det", "att") if f"{model}_gradcam" in golden]:
+            p = golden[model].astype(np.float64)
+            factor = (p * (1 - p))[:, np.newaxis, np.newaxis]
+            weights = golden[f"{model}_grads"] / factor[..., np.newaxis]
+            kernel = weights.mean(axis=0)
+            # One kernel for all images: nothing but the factor differs.
+            np.testing.assert_allclose(weights - kernel, 0, atol=1e-6 * np.abs(kernel).max())
+            features = tf.constant(golden[f"{model}_fmaps"])
+            ours = contribution_map(features, tf.constant(kernel.reshape(-1, 1), tf.float32)).numpy()
+            theirs = golden[f"{model}_gradcam_unnorm"]
+            peaks = theirs.max(axis=(1, 2), keepdims=True)
+            np.testing.assert_allclose(np.maximum(ours * factor, 0) / peaks, theirs / peaks, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(normalise_maps(ours), theirs / peaks, rtol=0, atol=1e-5)
+            # Theirs is divided by the greatest value of the batch, so that a picture depends on its neighbours.
+            np.testing.assert_allclose(golden[f"{model}_gradcam"], theirs / theirs.max(), rtol=0, atol=1e-6)
+            compared.append(f"{name}.{model}")
+    expected = {"primary_ganfp_dct_aug.det", "attribution_ganfp_progan_dct.det", "attribution_ganfp_progan_dct.att"}
+    assert expected <= set(compared)
+
+
+def test_every_golden_file_of_maps_is_compared(golden_maps):
+    for name, golden in golden_maps.items():
+        assert {"det_cam", "det_gradcam"} & set(golden), f"{name}: holds no map that the tests above compare"
+    assert len(golden_maps) >= 4

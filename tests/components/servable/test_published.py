@@ -106,12 +106,20 @@ def test_heatmaps_of_pixels_are_the_golden_class_activation_maps(golden, importe
         np.testing.assert_allclose(found, expected[f"{model}_cam"], rtol=0, atol=5e-5 * scale)
 
 
-@pytest.mark.parametrize("model", ["det", "att"])
-def test_heatmaps_of_spectra_are_the_golden_maps_before_the_sigmoid(golden, imported, model):
+@pytest.mark.parametrize(
+    ("maps", "model"),
+    [
+        ("attribution_ganfp_progan_dct", "det"),
+        ("attribution_ganfp_progan_dct", "att"),
+        # The attribution file carries the primary module of the augmented data.
+        ("primary_ganfp_dct_aug", "det"),
+    ],
+)
+def test_heatmaps_of_spectra_are_the_golden_maps_before_the_sigmoid(golden, imported, maps, model):
     """Ours explains the logit z, the golden one p = sigmoid(z), whose gradient has the factor dp/dz = p (1 - p), and
     leaves out what speaks against. 1e-3 of each map's greatest value: the logarithm of coefficients near zero.
     """
-    expected = np.load(golden / "golden/cam/attribution_ganfp_progan_dct.npz")
+    expected = np.load(golden / "golden/cam" / f"{maps}.npz")
     images = golden_images(golden, expected["files"])
     answers = ask(imported("attribution_ganfp_progan_dct"), images, contract.SIGNATURE_EXPLAIN)
     ours = answers["detection_heatmap"] if model == "det" else answers["source_heatmaps"][:, 0]
