@@ -95,8 +95,9 @@ def compare(
     """
     if not baselines:
         return None
-    detection = [_proposed(model, "detection") for model in models if model.task == "detection"]
-    attribution = [_proposed(model, model.name) for model in models if model.task == "attribution"]
+    proposed = [(model, scores) for model in models if (scores := _test_scores(model)) is not None]
+    detection = [_proposed(model, scores, "detection") for model, scores in proposed if model.task == "detection"]
+    attribution = [_proposed(model, scores, model.name) for model, scores in proposed if model.task == "attribution"]
     multiclass = [] if combined is None else [_combined_row(combined)]
     for baseline in baselines:
         if baseline.task == "detection":
@@ -113,7 +114,7 @@ def compare(
             )
     asked = dict.fromkeys(row.question for row in attribution)
     return Comparison(
-        tuple(_with_best([row for row in detection if row is not None])),
+        tuple(_with_best(detection)),
         tuple(row for question in asked for row in _with_best([r for r in attribution if r.question == question])),
         tuple(multiclass),
         tuple(
@@ -162,10 +163,11 @@ def multiclass_figures(
     return accuracy, balanced, float(np.mean(defined)) if defined else float("nan"), confusion
 
 
-def _proposed(model: ModelReport, question: str) -> BinaryRow | None:
-    scores = next((scored for scored in model.scores if scored.split == MAIN_SPLIT), None)
-    if scores is None:
-        return None
+def _test_scores(model: ModelReport) -> ScoreSet | None:
+    return next((scored for scored in model.scores if scored.split == MAIN_SPLIT), None)
+
+
+def _proposed(model: ModelReport, scores: ScoreSet, question: str) -> BinaryRow:
     return _row(question, PROPOSED, scores, model.threshold, model.parameters, model.training_seconds)
 
 

@@ -31,6 +31,20 @@ class RocCurve(NamedTuple):
     thresholds: np.ndarray
 
 
+class PrecisionRecallCurve(NamedTuple):
+    """Points of a precision-recall curve, from the strictest threshold to "everything is positive".
+
+    Attributes:
+        recall: float64 [points], ascending to 1; NaN without positives.
+        precision: float64 [points].
+        thresholds: float64 [points], descending: every distinct score.
+    """
+
+    recall: np.ndarray
+    precision: np.ndarray
+    thresholds: np.ndarray
+
+
 class _Counts(NamedTuple):
     true_positives: np.ndarray  # int64 [points]
     false_positives: np.ndarray  # int64 [points]
@@ -86,6 +100,15 @@ def roc_curve(labels: np.ndarray, scores: np.ndarray) -> RocCurve:
             counts.true_positives / np.float64(counts.positives),
             counts.thresholds,
         )
+
+
+def precision_recall_curve(labels: np.ndarray, scores: np.ndarray) -> PrecisionRecallCurve:
+    """Returns precision and recall, a point for every distinct score; arguments as `check_scores`."""
+    counts = _count(labels, scores)
+    true_positives, false_positives = counts.true_positives[1:], counts.false_positives[1:]
+    with np.errstate(invalid="ignore"):
+        recall = true_positives / np.float64(counts.positives)
+    return PrecisionRecallCurve(recall, true_positives / (true_positives + false_positives), counts.thresholds[1:])
 
 
 def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:

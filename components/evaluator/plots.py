@@ -102,6 +102,50 @@ def roc_plot(
     return Plot(_svg(figure, key, alternative), tuple(legend))
 
 
+def precision_recall_plot(
+    sets: Mapping[str, tuple[np.ndarray, np.ndarray]], threshold: float | None, key: str, alternative: str
+) -> Plot:
+    """Draws the precision-recall curve of one model on each set, and its operating point on the first.
+
+    The curve is drawn as the steps whose area is the average precision.
+
+    Args:
+        sets: as `roc_plot`; a set of a single class has no curve, and the legend says so.
+        threshold: as `roc_plot`.
+        key: as `roc_plot`.
+        alternative: as `roc_plot`.
+    """
+    figure, (axes,) = _figure(3.1, 2.9)
+    legend = []
+    for index, (name, (labels, scores)) in enumerate(sets.items()):
+        colour, dashed = SERIES[index % len(SERIES)], index > 0
+        average = metrics.average_precision(labels, scores)
+        if np.isnan(average):
+            legend.append(LegendEntry(f"{name}: no curve, one class only", colour, dashed))
+            continue
+        recall, precision, _ = metrics.precision_recall_curve(labels, scores)
+        kept = np.unique(np.linspace(0, len(recall) - 1, MAX_CURVE_POINTS).astype(int))
+        axes.step(
+            np.append(0, recall[kept]),
+            np.append(precision[0], precision[kept]),
+            where="pre",
+            color=_STAND_INS[colour],
+            linestyle="--" if dashed else "-",
+            linewidth=1.8,
+            clip_on=False,
+        )
+        legend.append(LegendEntry(f"{name}: average precision {average:.3f}", colour, dashed))
+        if index == 0 and threshold is not None and (np.asarray(scores, np.float64) >= threshold).any():
+            hits = np.asarray(labels)[np.asarray(scores, np.float64) >= threshold]
+            point = hits.sum() / np.asarray(labels).sum(), hits.mean()
+            axes.plot(*point, "o", color=_STAND_INS[INK], markersize=5, clip_on=False)
+            legend.append(LegendEntry(f"threshold: precision {point[1]:.1%}, recall {point[0]:.1%}", INK))
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return Plot(_svg(figure, key, alternative), tuple(legend))
+
+
 def histogram_plot(
     labels: np.ndarray, scores: np.ndarray, threshold: float | None, names: tuple[str, str], key: str, alternative: str
 ) -> Plot:

@@ -163,6 +163,7 @@ class DataReport:
         formats: images by source, then file format as given.
         samples: source to a few encoded images.
         spectra: source to the mean of log |DCT| over its images, floats [size, size], the constant term at [0, 0].
+        warnings: sentences of preparation and of the check on data, e.g. that the file format tells real from fake.
     """
 
     span: int | None
@@ -174,6 +175,7 @@ class DataReport:
     formats: Mapping[str, Mapping[str, int]]
     samples: Mapping[str, Sequence[bytes]]
     spectra: Mapping[str, np.ndarray]
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -168,18 +168,7 @@ def _ordered(sources: set[str], labels: Mapping[str, int]) -> list[str]:
 
 
 def _data_cautions(data: DataReport) -> list[str]:
-    formats: list[set[str]] = [set(), set()]
-    for source, kinds in data.formats.items():
-        label = data.labels.get(source)
-        if label in (0, 1):
-            formats[label] |= {kind for kind, n in kinds.items() if n}
-    real, fake = formats
-    notes = []
-    if real and fake and not real & fake:
-        notes.append(
-            f"Real images came as {', '.join(sorted(real))}, fake ones as {', '.join(sorted(fake))}: a model can tell "
-            "such files apart by their compression alone. High figures may not hold on other images."
-        )
+    notes = list(data.warnings)
     unlabelled = {source for sources in data.counts.values() for source in sources} - set(data.labels)
     if unlabelled:
         notes.append(f"Neither real nor fake is known of: {', '.join(sorted(unlabelled))}.")
