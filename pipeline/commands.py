@@ -5,13 +5,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipeline import console
 from pipeline.config import ConfigurationError, validated
 from pipeline.quiet import import_tensorflow, quiet_libraries
+
+if TYPE_CHECKING:
+    from serving.pictures import PictureStyle
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -69,12 +73,57 @@ def sample(options: argparse.Namespace) -> int:
     return DONE
 
 
+def arrange(options: argparse.Namespace) -> int:
+    """Makes an image tree of a downloaded data set."""
+    from components.dataset.arrange import arrange as arrange_tree
+    from components.dataset.arrange import check_download
+
+    folders, amount = dict(options.folders), options.amount
+    if options.check:
+        arrangement = check_download(options.layout, options.downloaded, folders, amount)
+    elif options.out is None:
+        raise ValueError("OUT: is missing: the image tree to make. Name it, or add --check.")
+    else:
+        with console.progress("arranging") as advance:
+            arrangement = arrange_tree(
+                options.layout, options.downloaded, options.out, folders, amount, options.copy, progress=advance
+            )
+    if options.json:
+        _print_json(arrangement.to_dict())
+    else:
+        title = f"complete, to be taken from {options.downloaded}" if options.check else f"images in {options.out}"
+        console.counts(title, {source.directory: source.taken for source in arrangement.sources})
+    return DONE
+
+
+def split_collages(options: argparse.Namespace) -> int:
+    """Cuts sheets of images into single images."""
+    from components.dataset.collages import CollageParameters
+    from components.dataset.collages import split_collages as cut
+
+    names = ("tile", "skip_first_row", "skip_first_column", "workers")
+    parameters = validated(CollageParameters, {name: getattr(options, name) for name in names}, "--")
+    with console.progress("cutting") as advance:
+        summary = cut(options.collages, options.out, parameters, progress=advance)
+    if options.json:
+        _print_json(summary.to_dict())
+        return DONE
+    files = len(summary.sheets) + len(summary.refused)
+    console.say(f"{summary.tiles:,} images in {summary.out}, cut from {len(summary.sheets):,} of {files:,} files")
+    for sheet in summary.refused:
+        console.say(f"refused  {sheet.path}: {sheet.detail}")
+    return DONE
+
+
 def prepare(options: argparse.Namespace) -> int:
     """Turns an image tree into a dataset."""
     from components.dataset.parameters import PreparationParameters
     from components.dataset.prepare import prepare as prepare_dataset
 
-    names = ("size", "crop", "perturb", "perturb_mode", "train", "eval", "test", "span", "seed", "workers")
+    names = (
+        *("size", "crop", "perturb", "perturb_mode", "recompress", "confound", "confound_limit"),
+        *("train", "eval", "test", "split_order", "real_factor", "span", "seed", "workers"),
+    )
     parameters = validated(PreparationParameters, {name: getattr(options, name) for name in names}, "--")
     with console.progress("preparing") as advance:
         manifest = prepare_dataset(options.images, options.out, parameters, progress=advance)
@@ -87,7 +136,8 @@ def prepare(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the pipeline."""
-    from pipeline.config import load_config, require_dataset
+    from pipeline.config import load_config
+    from pipeline.dataset_check import require_dataset
 
     config = load_config(options.config, options.overrides)
     require_dataset(config)
@@ -96,7 +146,8 @@ def run(options: argparse.Namespace) -> int:
     import_tensorflow(options.verbose)
     from pipeline.local import run_pipeline
 
-    outcome = run_pipeline(config, options.runner, listener)
+    with listener.watching_epochs():
+        outcome = run_pipeline(config, options.runner, listener)
     if options.json:
         _print_json(console.outcome_values(outcome))
     else:
@@ -106,6 +157,36 @@ def run(options: argparse.Namespace) -> int:
     if options.verbose:
         raise outcome.error
     return FAILED
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Measures a servable on a dataset. Exit code 1 if any image could not be judged."""
+    from components.dataset.perturb import ORDER
+    from pipeline.evaluation import EvaluationOptions, check
+    from pipeline.evaluation import evaluate as evaluate_servable
+
+    chosen = ORDER if "all" in options.perturb else [name for name in ORDER if name in options.perturb]
+    asked = EvaluationOptions(
+        servable=options.servable,
+        dataset=options.dataset,
+        output=options.output,
+        span=options.span,
+        splits=tuple(options.splits) if options.splits else None,
+        perturbations=tuple(chosen),
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
+    check(asked)
+    import_tensorflow(options.verbose)
+    with console.progress("asking") as advance:
+        outcome = evaluate_servable(asked, progress=advance)
+    if options.json:
+        _print_json(outcome.document)
+    else:
+        console.evaluation(outcome.document, outcome.report)
+    if outcome.refused:
+        console.error(f"{outcome.refused} images could not be judged; see refused.jsonl in {options.output}")
+    return FAILED if outcome.refused else DONE
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -130,11 +211,14 @@ def predict(options: argparse.Namespace) -> int:
     from serving import contract, formats
     from serving.client import open_predictor
     from serving.predict import find_images, predict_files
+    from serving.summary import summarise
 
     images = find_images(options.paths)
+    style = _picture_style(options, images)
     if not options.rest:
         import_tensorflow(options.verbose)
     failures = 0
+    verdicts: list[str] = []
     with ExitStack() as stack:
         stream = sys.stdout
         if options.output:
@@ -150,19 +234,39 @@ def predict(options: argparse.Namespace) -> int:
             answered = predict_files(predictor, images, batch_size=options.batch_size, signature=signature)
             for number, row in enumerate(answered, start=1):
                 advance(number, len(images), str(row.path))
-                if row.error:
+                if row.verdict is None:
                     failures += 1
-                elif options.heatmaps:
-                    from serving.pictures import write_heatmaps
+                else:
+                    verdicts.append(row.verdict)
+                    if style is not None:
+                        from serving.pictures import write_heatmaps
 
-                    write_heatmaps(row, options.heatmaps, getattr(predictor, "view", None))
+                        write_heatmaps(row, options.heatmaps, getattr(predictor, "view", None), style)
                 yield row
 
         writer = {"table": formats.write_table, "csv": formats.write_csv, "jsonl": formats.write_jsonl}[options.format]
         writer(rows(), stream)
+    if options.summary or sys.stderr.isatty():
+        console.remark(summarise(verdicts))
     if failures:
         console.error(f"{failures} of {len(images)} images could not be judged; the reason stands beside each.")
     return FAILED if failures else DONE
+
+
+def _picture_style(options: argparse.Namespace, images: Sequence[Path]) -> "PictureStyle | None":
+    """Returns how pictures are drawn, None if none are wanted; refuses what cannot be done before anything is asked."""
+    if options.heatmaps is None:
+        chosen = {name: getattr(options, name) for name in ("nolabels", "sourcetags", "heatmap_scale")}
+        for name, value in chosen.items():
+            if value:
+                option = name.replace("_", "-")
+                raise ValueError(f"--{option}: says how pictures are made, but none are. Add --heatmaps OUT.")
+        return None
+    from serving.pictures import PictureStyle, check_names
+
+    style = PictureStyle(options.heatmap_scale or "relative", not options.nolabels, options.sourcetags)
+    check_names(images, style)
+    return style
 
 
 def import_weights(options: argparse.Namespace) -> int:

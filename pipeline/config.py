@@ -7,17 +7,19 @@ rule, the value received and the fix.
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.evaluator.parameters import EvaluationParameters
+from components.example_validator.parameters import ConfoundParameters
+from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.parameters import Parameters
-from components.trainer.parameters import TrainingParameters
+from components.trainer.parameters import BaselineParameters, TrainingParameters
 from components.validator.parameters import ValidationParameters
-from serving.contract import DEFAULT_MODEL_NAME, FAKE_LABEL, RESERVED_VERDICTS
+from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
 
 ParametersType = TypeVar("ParametersType", bound=Parameters)
 
@@ -92,7 +94,14 @@ class PipelineConfig(Parameters):
         input: what the models see.
         primary: training of the primary module.
         secondary: training of each head.
-        sources: the sources that get a head, in the order of the servable's outputs.
+        attribution_level: what a head stands for: "instance", one source; or "architecture", all sources whose names
+            are alike up to the first underscore; `sources` then names architectures.
+        sources: the sources (or architectures) that get a head, in the order of the servable's outputs.
+        baselines: models of earlier work that are trained on the same data and stand beside ours in the report; they
+            are never served.
+        warm_start: output root of an earlier run; every model starts from the weights that the newest finished
+            training of the same name left there, e.g. to go on with perturbed images. None starts from scratch.
+        confound: what to do when file format, compression, resolution or colour mode tells real from fake.
         evaluation: what blesses a model.
         validation: the last check before a push.
         beam_pipeline_args: options of the data-parallel steps, e.g. another runner.
@@ -104,7 +113,11 @@ class PipelineConfig(Parameters):
     input: InputParameters = InputParameters()
     primary: TrainingParameters = TrainingParameters()
     secondary: TrainingParameters = TrainingParameters()
+    attribution_level: AttributionLevel = "instance"
     sources: tuple[SourceParameters, ...] = ()
+    baselines: tuple[BaselineParameters, ...] = ()
+    warm_start: str | None = Field(default=None, min_length=1)
+    confound: ConfoundParameters = ConfoundParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
     validation: ValidationParameters = ValidationParameters()
     beam_pipeline_args: tuple[str, ...] = ("--runner=FnApiRunner",)
@@ -116,7 +129,7 @@ class PipelineConfig(Parameters):
             raise ValueError("must start with a letter or digit and hold only letters, digits, '_', '.' and '-'")
         return name
 
-    @field_validator("beam_pipeline_args", mode="before")
+    @field_validator("beam_pipeline_args", "baselines", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
@@ -134,6 +147,20 @@ class PipelineConfig(Parameters):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"sources: each may stand there once, {', '.join(repeated)} is repeated. Remove it.")
+        return self
+
+    @model_validator(mode="after")
+    def _usable_baselines(self) -> "PipelineConfig":
+        asked = [f"{baseline.architecture}.{baseline.task}" for baseline in self.baselines]
+        repeated = sorted({name for name in asked if asked.count(name) > 1})
+        if repeated:
+            raise ValueError(f"baselines: each may stand there once, {', '.join(repeated)} is repeated. Remove it.")
+        attributing = [name for name in asked if not name.endswith(".detection")]
+        if attributing and not self.sources:
+            raise ValueError(
+                f"baselines: {', '.join(attributing)} needs sources to attribute images to, got none. "
+                "Name them under sources, or choose task: detection."
+            )
         return self
 
     def span_of(self, source: SourceParameters) -> int | None:
@@ -224,73 +251,6 @@ def validated(model: type[ParametersType], values: Mapping[str, Any], prefix: st
         raise ConfigurationError("\n".join(lines)) from error
 
 
-def require_dataset(config: PipelineConfig) -> None:
-    """Checks that the dataset is there, and that it holds every configured source.
-
-    Raises:
-        ConfigurationError: naming what is missing and what is there.
-    """
-    from components.dataset.manifest import Manifest, newest_span
-
-    if not config.dataset.is_dir():
-        raise ConfigurationError(
-            f"data.dataset: {config.data.dataset} is not a folder. Make it with: "
-            f"genattr prepare IMAGES {config.data.dataset} --size {config.input.size}"
-        )
-    newest = newest_span(config.dataset)
-    for span, sources in sources_by_span(config).items():
-        number = newest if span is None else span
-        if number is None or not (config.dataset / f"span-{number}" / "manifest.json").is_file():
-            there = sorted(child.name for child in config.dataset.glob("span-*"))
-            raise ConfigurationError(
-                f"data.span: {config.data.dataset} has no span{'' if number is None else f' {number}'}; "
-                f"there are: {', '.join(there) or 'none'}. Make one with genattr prepare --span N."
-            )
-        manifest = Manifest.load(config.dataset / f"span-{number}" / "manifest.json")
-        prepared_size = int(manifest.parameters["size"])
-        if prepared_size < config.input.size:
-            raise ConfigurationError(
-                f"input.size: must be at most {prepared_size}, the size that span {number} was prepared with, got "
-                f"{config.input.size}. Lower it, or prepare a span with --size {config.input.size}."
-            )
-        _require_sources(sources, manifest.counts["train"], manifest.labels, number)
-
-
-def _require_sources(sources: Sequence[str], trained: Mapping[str, int], labels: Mapping[str, int], span: int) -> None:
-    """Checks that a head can be trained for every source: it is a generator, and has training images."""
-    present = sorted(source for source, count in trained.items() if count)
-    generators = [source for source in present if labels[source] == FAKE_LABEL]
-    for source in sources:
-        if source not in present:
-            raise ConfigurationError(
-                f"sources: '{source}' has no training image in span {span}. Sources there: {', '.join(present)}."
-            )
-        if source not in generators:
-            raise ConfigurationError(
-                f"sources: '{source}' is camera-made in span {span}; heads are for generators. "
-                f"Generators there: {', '.join(generators)}."
-            )
-
-
-def with_resolved_span(config: PipelineConfig) -> PipelineConfig:
-    """Returns the configuration with the newest span written out where none is set.
-
-    A run that names the span it reads is the same run, to the cache, as one that found it to be the newest: pinning
-    `data.span` later, to add a source with a span of its own, trains nothing again.
-
-    Raises:
-        ConfigurationError: if the dataset has no span.
-    """
-    from components.dataset.manifest import newest_span
-
-    if config.data.span is not None:
-        return config
-    newest = newest_span(config.dataset)
-    if newest is None:
-        raise ConfigurationError(f"data.span: {config.data.dataset} has no span. Make one with genattr prepare.")
-    return config.model_copy(update={"data": config.data.model_copy(update={"span": newest})})
-
-
 def sources_by_span(config: PipelineConfig) -> dict[int | None, list[str]]:
     """Groups the sources by the span that their heads are trained on; `data.span` always comes first."""
     groups: dict[int | None, list[str]] = {config.data.span: []}
@@ -338,6 +298,6 @@ def _keys_beside(location: tuple[Any, ...]) -> list[str]:
     """Returns the keys that are allowed where an unknown one was found."""
     model: Any = PipelineConfig
     for part in location[:-1]:
-        model = SourceParameters if isinstance(part, int) else model.model_fields[part].annotation
-    fields = getattr(model, "model_fields", None)
-    return sorted(fields if fields is not None else SourceParameters.model_fields)
+        # A number is a place in a list: tuple[Item, ...] is a list of Item.
+        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
+    return sorted(getattr(model, "model_fields", ()))

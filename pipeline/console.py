@@ -1,6 +1,7 @@
 """What people see on the terminal: progress, tables, one line for an error. Silent where nobody watches."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ Advance = Callable[[int, int, str], None]
 
 _UNWATCHED_WIDTH = 160
 
+_NODE_WIDTH = 44
+_LINE_START = "\r\x1b[2K"  # back to the start of the line, which is emptied
+_TRAINING_LOGGER = "components.trainer.loop"
+
 _MARKS = {"executed": "[green]executed[/]", "cached": "[cyan]cached[/]", "failed": "[red]failed[/]"}
 
 
@@ -32,6 +37,11 @@ def _console(quiet: bool = False) -> Console:
 def error(message: str) -> None:
     """Writes one error to standard error."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]genattr:[/] {escape(message)}")
+
+
+def remark(message: str) -> None:
+    """Writes a remark to standard error, where it does not mix with what is printed for machines."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(escape(message))
 
 
 @contextlib.contextmanager
@@ -83,10 +93,48 @@ def dataset(manifest: "Manifest", folder: Path) -> None:
         )
     for warning in manifest.warnings:
         console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
+    for note in manifest.confounds.get("notes", ()):
+        console.print(escape(note), soft_wrap=True)
     ratio = manifest.bytes["dataset"] / max(1, manifest.bytes["encoded_images"])
     console.print(f"{manifest.bytes['dataset'] / 1e6:.1f} MB, {ratio:.2f} times the encoded images")
     if manifest.duplicates:
         console.print(f"{len(manifest.duplicates)} duplicates left out: see manifest.json#duplicates")
+
+
+def evaluation(document: Mapping[str, Any], report: Path) -> None:
+    """Prints the figures of an evaluation, under each perturbation, and where the report lies.
+
+    Args:
+        document: what metrics.json holds.
+        report: the HTML file.
+    """
+    figures = {
+        "roc_auc": "ROC-AUC",
+        "average_precision": "avg. precision",
+        "balanced_accuracy": "bal. accuracy",
+        "tpr_at_fpr_5": "TPR at 5% FPR",
+        "eer": "EER",
+    }
+    table = Table(title=f"{document['images']:,} images judged", title_justify="left")
+    for heading in ("model", "perturbation", *figures.values(), "threshold"):
+        table.add_column(heading, justify="left" if heading in ("model", "perturbation") else "right")
+    for model in document["models"]:
+        for name, result in model["results"].items():
+            values = [result["overall"][figure] for figure in figures]
+            shown = ["-" if value is None else f"{value:.3f}" for value in values]
+            table.add_row(escape(model["name"]), name, *shown, f"{model['threshold']:.3f}")
+    console = _console()
+    console.print(table)
+    for name, verdicts in document["verdicts"].items():
+        overall = verdicts["overall"]
+        contradictions = overall["contradictions"]
+        accuracy = "not defined" if overall["accuracy"] is None else f"{overall['accuracy']:.3f}"
+        console.print(
+            f"verdicts ({name}): accuracy {accuracy}; contradictions: {contradictions['count']:,} of "
+            f"{contradictions['predicted_real']:,} called real",
+            soft_wrap=True,
+        )
+    console.print(f"report  {escape(str(report))}", soft_wrap=True)
 
 
 def serving(addresses: "Addresses", model_name: str) -> None:
@@ -118,6 +166,20 @@ def say(message: str) -> None:
     _console().print(escape(message), soft_wrap=True)
 
 
+class _EpochHandler(logging.Handler):
+    """Passes the figures of each epoch on; other records of the logger are not its business."""
+
+    def __init__(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
+        super().__init__(logging.INFO)
+        self._listener = listener
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Handles a record of the training loop."""
+        figures = getattr(record, "training_progress", None)
+        if figures is not None:
+            self._listener(figures)
+
+
 class RunConsole:
     """Shows a run: a line a node, and a table at the end.
 
@@ -127,17 +189,46 @@ class RunConsole:
 
     def __init__(self, silent: bool = False) -> None:
         self._console = _console(quiet=silent)
+        self._node = ""
 
     def loading(self) -> None:
         """Says why nothing happens for a few seconds."""
         self._console.print("loading TFX ...")
 
+    @contextlib.contextmanager
+    def watching_epochs(self) -> Iterator[None]:
+        """While the context is open, shows each epoch behind the name of the node that trains, on a terminal only."""
+        handler = _EpochHandler(self._epoch_ended)
+        logger = logging.getLogger(_TRAINING_LOGGER)
+        level = logger.level
+        if self._console.is_terminal and not self._console.quiet:
+            logger.setLevel(logging.INFO)  # what the other handlers let through is up to their own levels
+            logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
     def node_started(self, node: str) -> None:
         """Says which node runs; the line is completed when it ends."""
-        self._console.print(f"  {escape(node):<44}", end="")
+        self._node = node
+        self._console.print(f"  {escape(node):<{_NODE_WIDTH}}", end="")
 
-    def node_ended(self, node: str, state: str, seconds: float) -> None:  # noqa: ARG002 (nodes run one at a time)
-        """Completes the node's line."""
+    def _epoch_ended(self, figures: Mapping[str, Any]) -> None:
+        """Writes the node's line anew, with the epoch behind the name."""
+        text = (
+            f"epoch {figures['epoch']}/{figures['epochs']}  loss {figures['loss']:.4f}  eval loss "
+            f"{figures['val_loss']:.4f}  eval ROC-AUC {figures['val_roc_auc']:.4f}  {figures['seconds']:.1f} s"
+        )
+        line = f"  {self._node:<{_NODE_WIDTH}}{text}"[: self._console.width - 1]
+        self._console.file.write(f"{_LINE_START}{line}")
+        self._console.file.flush()
+
+    def node_ended(self, node: str, state: str, seconds: float) -> None:
+        """Completes the node's line; the last epoch makes room for the outcome."""
+        if self._console.is_terminal and not self._console.quiet:
+            self._console.file.write(f"{_LINE_START}  {node:<{_NODE_WIDTH}}")
         self._console.print(f"{_MARKS[state]}{' ' * (9 - len(state))}{seconds:6.1f} s")
 
     def finished(self, outcome: "RunOutcome") -> None:
@@ -145,6 +236,8 @@ class RunConsole:
         report = outcome.report
         if report.models:
             self._console.print(_models_table(outcome))
+        if report.baselines:
+            self._console.print(_baselines_table(outcome))
         color = "green" if report.outcome == "pushed" else "red"
         self._console.print(f"[{color}]{report.outcome}[/] {escape(report.message)}", soft_wrap=True)
         if report.servable:
@@ -172,7 +265,50 @@ def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
             }
             for model in report.models
         ],
+        "comparison": _comparison_values(outcome),
     }
+
+
+def _comparison_values(outcome: "RunOutcome") -> dict[str, Any] | None:
+    """Returns the comparison with baselines as plain values; None without baselines."""
+    from components.evaluator.comparison import compare
+
+    compared = compare(outcome.report.models, outcome.report.baselines, outcome.report.combined)
+    if compared is None:
+        return None
+    return {
+        "binary": [
+            {"question": row.question, "model": row.model, "figures": row.figures}
+            for row in (*compared.detection, *compared.attribution)
+        ],
+        "multiclass": [
+            {
+                "model": row.model,
+                "classes": list(row.classes),
+                "accuracy": row.accuracy,
+                "balanced_accuracy": row.balanced_accuracy,
+                "macro_roc_auc": row.macro_roc_auc,
+                "images": row.images,
+                "left_out": row.left_out,
+            }
+            for row in compared.multiclass
+        ],
+    }
+
+
+def _baselines_table(outcome: "RunOutcome") -> Table:
+    table = Table(title="beside baselines, on the test split", title_justify="left")
+    for heading in ("question", "model", "ROC-AUC", "bal. accuracy"):
+        table.add_column(heading, justify="left" if heading in ("question", "model") else "right")
+    values = _comparison_values(outcome) or {"binary": [], "multiclass": []}
+    for row in values["binary"]:
+        figures = row["figures"]
+        shown = (f"{figures['roc_auc']:.3f}", f"{figures['balanced_accuracy']:.3f}")
+        table.add_row(escape(row["question"]), escape(row["model"]), *shown)
+    for row in values["multiclass"]:
+        shown = (f"{row['macro_roc_auc']:.3f}", f"{row['balanced_accuracy']:.3f}")
+        table.add_row("multiclass", escape(row["model"]), *shown)
+    return table
 
 
 def _models_table(outcome: "RunOutcome") -> Table:

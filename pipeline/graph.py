@@ -1,6 +1,7 @@
 """The pipeline: which steps run, on what, in what order. The only place that wires nodes; every runner calls it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from tfx.components import Evaluator, ImportExampleGen, SchemaGen, StatisticsGen, Transform
@@ -15,7 +16,8 @@ from components.digest import source_digest
 from components.evaluator.eval_config import attribution_config, detection_config
 from components.example_validator.component import ExampleGate
 from components.pusher.component import AtomicPusher
-from components.trainer.component import PrimaryTrainer, SecondaryTrainer
+from components.trainer.component import BaselineTrainer, PrimaryTrainer, SecondaryTrainer
+from components.trainer.parameters import BaselineParameters
 from components.validator.component import ServableValidator
 from pipeline.config import PipelineConfig, sources_by_span
 
@@ -33,6 +35,8 @@ class _CheckedSpan(NamedTuple):
     check: base_component.BaseComponent
 
 
+PRIMARY_TRAINER = "PrimaryTrainer"
+
 _PREPROCESSING = "components.features.preprocessing"
 
 # Prepared datasets hold these; "testonly" is out-of-distribution on purpose: neither analysed nor checked.
@@ -40,15 +44,18 @@ _SPLITS = ("train", "eval", "test", "testonly")
 _UNCHECKED_SPLITS = ["testonly"]
 
 
-def create_pipeline(config: PipelineConfig) -> Pipeline:
+def create_pipeline(config: PipelineConfig, earlier_models: Mapping[str, Path] | None = None) -> Pipeline:
     """Builds the TFX pipeline of a configuration.
 
     Nodes, in order: ImportExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, PrimaryTrainer,
     Evaluator.primary; SecondaryTrainer.<source> and Evaluator.<source> for every source; Assembler, ServableValidator,
-    Pusher. A source with a span of its own reads it through nodes of its own (ImportExampleGen.span-<N> and so on).
+    Pusher; then BaselineTrainer.<architecture>.<task> for every baseline, so that none delays a servable. A source with
+    a span of its own reads it through nodes of its own (ImportExampleGen.span-<N> and so on).
 
     Args:
         config: the validated configuration.
+        earlier_models: identifier of a training node -> folder of the Model artifact that it starts from; the others
+            start from scratch.
 
     Returns:
         The pipeline: caching on, metadata in SQLite under the output root.
@@ -75,7 +82,11 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
             materialize=False,
             disable_statistics=True,
             disable_analyzer_cache=True,
-            custom_config={"size": config.input.size, "source_digest": source_digest(_PREPROCESSING)},
+            custom_config={
+                "size": config.input.size,
+                "colours": config.input.colours,
+                "source_digest": source_digest(_PREPROCESSING),
+            },
         ),
         "Transform",
     )
@@ -83,7 +94,13 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     transform.add_upstream_node(main_check)
     transform_graph = transform.outputs["transform_graph"]
 
-    primary = add(PrimaryTrainer(main_examples, transform_graph, config.input, config.primary), "PrimaryTrainer")
+    def start_of(node_id: str) -> str:
+        return str((earlier_models or {}).get(node_id, ""))
+
+    primary = add(
+        PrimaryTrainer(main_examples, transform_graph, config.input, config.primary, start_of(PRIMARY_TRAINER)),
+        PRIMARY_TRAINER,
+    )
     primary_evaluator = add(
         Evaluator(
             examples=main_examples,
@@ -98,11 +115,19 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
     heads: dict[str, HeadChannels] = {}
     for source in config.sources:
         source_examples, _, source_check = spans[config.span_of(source)]
+        node_id = head_trainer(source.name)
         trainer = add(
             SecondaryTrainer(
-                source.name, source_examples, transform_graph, primary.outputs["model"], config.input, config.secondary
+                source.name,
+                source_examples,
+                transform_graph,
+                primary.outputs["model"],
+                config.input,
+                config.secondary,
+                config.attribution_level,
+                start_of(node_id),
             ),
-            f"SecondaryTrainer.{source.name}",
+            node_id,
         )
         trainer.add_upstream_node(source_check)
         evaluator = add(
@@ -119,7 +144,12 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
 
     assembler = add(
         Assembler(
-            transform_graph, primary.outputs["model"], primary_evaluator.outputs["blessing"], heads, config.input
+            transform_graph,
+            primary.outputs["model"],
+            primary_evaluator.outputs["blessing"],
+            heads,
+            config.input,
+            config.attribution_level,
         ),
         "Assembler",
     )
@@ -138,6 +168,22 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         "Pusher",
     )
 
+    for baseline, source_name in baseline_runs(config):
+        node_id = baseline_trainer(baseline, source_name)
+        add(
+            BaselineTrainer(
+                baseline,
+                main_examples,
+                transform_graph,
+                config.input,
+                baseline_sources(config),
+                config.attribution_level,
+                start_of(node_id),
+                source=source_name,
+            ),
+            node_id,
+        )
+
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.root / "pipeline"),
@@ -146,6 +192,30 @@ def create_pipeline(config: PipelineConfig) -> Pipeline:
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
         beam_pipeline_args=[*_beam_arguments(config)],
     )
+
+
+def head_trainer(source: str) -> str:
+    """Returns the identifier of the node that trains a source's head."""
+    return f"SecondaryTrainer.{source}"
+
+
+def baseline_trainer(baseline: BaselineParameters, source: str) -> str:
+    """Returns the identifier of the node that trains a baseline; source is empty unless its task is attribution."""
+    return ".".join(filter(None, ("BaselineTrainer", baseline.architecture, baseline.task, source)))
+
+
+def baseline_sources(config: PipelineConfig) -> tuple[str, ...]:
+    """Returns the sources that baselines learn: those of `data.span`, since one network sees all of them at once."""
+    return tuple(source.name for source in config.sources if config.span_of(source) == config.data.span)
+
+
+def baseline_runs(config: PipelineConfig) -> list[tuple[BaselineParameters, str]]:
+    """Lists the trainings that the baselines come to: one each, but for attribution one a source."""
+    return [
+        (baseline, source)
+        for baseline in config.baselines
+        for source in (baseline_sources(config) if baseline.task == "attribution" else ("",))
+    ]
 
 
 def _beam_arguments(config: PipelineConfig) -> list[str]:
@@ -187,7 +257,13 @@ def _add_span(config: PipelineConfig, span: int | None, suffix: str, add: _Add) 
         f"SchemaGen{suffix}",
     )
     check = add(
-        ExampleGate(statistics.outputs["statistics"], schema.outputs["schema"], _UNCHECKED_SPLITS),
+        ExampleGate(
+            statistics.outputs["statistics"],
+            schema.outputs["schema"],
+            _UNCHECKED_SPLITS,
+            config.confound,
+            reader.outputs["examples"],
+        ),
         f"ExampleValidator{suffix}",
     )
     return _CheckedSpan(reader.outputs["examples"], schema.outputs["schema"], check)

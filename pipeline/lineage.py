@@ -9,6 +9,8 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
+_TRAINERS = ("PrimaryTrainer", "SecondaryTrainer.", "BaselineTrainer.")
+
 
 @dataclass(frozen=True)
 class OutputArtifact:
@@ -71,6 +73,39 @@ def read_run(metadata_path: Path, pipeline: str, run_id: str) -> dict[str, NodeR
         state = metadata_store_pb2.Execution.State.Name(execution.last_known_state)
         records[node] = NodeRecord(state, _outputs_of(store, execution))
     return records
+
+
+def newest_models(metadata_path: Path) -> dict[str, Path]:
+    """Finds the newest finished model of every training node in a metadata store, over all its runs.
+
+    Args:
+        metadata_path: the SQLite store.
+
+    Returns:
+        Node identifier, e.g. "SecondaryTrainer.progan_celeba" -> folder of its Model artifact. Empty without a store.
+    """
+    if not metadata_path.exists():
+        return {}
+    store = metadata_store.MetadataStore(metadata.sqlite_metadata_connection_config(str(metadata_path)))
+    pipelines = [context.name for context in store.get_contexts_by_type("pipeline")]
+    newest: dict[str, Path] = {}
+    for context in store.get_contexts_by_type("node"):
+        # Names of pipelines and of nodes may both hold dots: the longest pipeline that fits is the one.
+        owner = max((name for name in pipelines if context.name.startswith(f"{name}.")), key=len, default="")
+        node = context.name.removeprefix(f"{owner}.")
+        finished = [
+            execution.id
+            for execution in store.get_executions_by_context(context.id)
+            if execution.last_known_state == metadata_store_pb2.Execution.COMPLETE
+        ]
+        for execution in sorted(finished, reverse=True) if node.startswith(_TRAINERS) else ():
+            model = NodeRecord("COMPLETE", _outputs_of(store, store.get_executions_by_id([execution])[0])).output(
+                "model"
+            )
+            if model is not None and model.path.is_dir():
+                newest[node] = model.path
+                break
+    return newest
 
 
 def _node_of(store: metadata_store.MetadataStore, execution: metadata_store_pb2.Execution, pipeline: str) -> str:

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,13 +15,27 @@ from components.dataset.manifest import Manifest
 from components.evaluator.confusion import verdict_confusion
 from components.evaluator.eval_config import gates
 from components.evaluator.evaluation import overall_metrics
+from components.evaluator.model_view import MAIN_SPLIT
 from components.evaluator.parameters import GateParameters
 from components.evaluator.report import write_report
-from components.evaluator.report_data import DataReport, Gate, ModelReport, NodeRun, RunReport, ScoreSet
+from components.evaluator.report_data import (
+    BaselineReport,
+    CombinedHeads,
+    DataReport,
+    Gate,
+    ModelReport,
+    NodeRun,
+    RunReport,
+    ScoreSet,
+)
+from components.example_validator.confounds import FILE_NAME as CONFOUNDS_FILE
+from components.features.names import group_of
 from components.trainer import artifacts
 from pipeline.config import PRIMARY, PipelineConfig
 from pipeline.dataset_view import mean_spectra, source_images
+from pipeline.graph import PRIMARY_TRAINER, baseline_runs, baseline_sources, baseline_trainer, head_trainer
 from pipeline.lineage import NodeRecord, OutputArtifact, read_run
+from serving import contract
 
 _SAMPLE_IMAGES = 4  # of each source, shown in the report
 
@@ -42,7 +57,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         run_id: TFX's identifier; empty if no node started.
         nodes: what happened to each node.
         outcome: "pushed", "stopped" or "failed".
-        message: the cause, if nothing was pushed.
+        message: the cause, if the run did not go through.
 
     Returns:
         The report. What a run that ended early did not produce is None or empty in it.
@@ -65,15 +80,17 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         nodes=nodes,
         data=data,
         models=models,
-        confusion=_confusion(records),
+        confusion=_confusion(config, records),
         versions=_versions(),
         digests=_digests(config, records),
         configuration=config.to_yaml(),
+        baselines=_baselines(config, records),
+        combined=_combined(config, records) if config.baselines else None,
     )
 
 
 def _trainer_of(name: str) -> str:
-    return "PrimaryTrainer" if name == PRIMARY else f"SecondaryTrainer.{name}"
+    return PRIMARY_TRAINER if name == PRIMARY else head_trainer(name)
 
 
 def _output(records: Mapping[str, NodeRecord], node: str, key: str) -> OutputArtifact | None:
@@ -134,35 +151,111 @@ def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> D
         formats=manifest.formats,
         samples={source: encoded[:_SAMPLE_IMAGES] for source, encoded in images.items()},
         spectra=mean_spectra(images, config.input.size),
+        warnings=list(dict.fromkeys([*manifest.warnings, *_confounds(records)])),
     )
 
 
-def _confusion(records: Mapping[str, NodeRecord]) -> tuple[list[str], list[str], np.ndarray] | None:
-    """Asks the verdict rule about the test split, from the scores that trainers wrote."""
-    assembled = _output(records, "Assembler", "model")
-    if assembled is None:
-        return None
-    sources = list(read_assembly(assembled.path).heads)
+def _confounds(records: Mapping[str, NodeRecord]) -> list[str]:
+    """Returns what the check on data found to tell real from fake beside the picture."""
+    checked = _output(records, "ExampleValidator", "anomalies")
+    path = None if checked is None else checked.path / CONFOUNDS_FILE
+    return json.loads(path.read_text())["warnings"] if path is not None and path.is_file() else []
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What the verdict rule says of the test split, image by image.
+
+    Attributes:
+        labels: int (count,), 0 real, 1 fake.
+        groups: str (count,): source of each image, or its architecture where heads stand for architectures.
+        verdicts: str (count,).
+        probabilities: float32 (count, 1 + heads): the primary module's, then each head's.
+    """
+
+    labels: np.ndarray
+    groups: np.ndarray
+    verdicts: np.ndarray
+    probabilities: np.ndarray
+
+
+def _decided(config: PipelineConfig, records: Mapping[str, NodeRecord], sources: list[str]) -> _Decided:
+    """Asks the verdict rule about the test split, from the scores that trainers wrote.
+
+    Heads of other spans were scored on other images: those that not all models were asked about are left out.
+    """
     scored = {name: _test_scores(records, name) for name in (PRIMARY, *sources)}
     by_path = {name: dict(zip(scores.paths, scores.scores, strict=True)) for name, scores in scored.items()}
     primary = scored[PRIMARY]
     points = {name: _threshold(records, name) for name in scored}
     known = [index for index, path in enumerate(primary.paths) if all(path in by_path[name] for name in sources)]
     columns = [[by_path[name][primary.paths[index]] for name in sources] for index in known]
+    heads = np.array(columns, np.float32).reshape(len(known), len(sources))
     from components.servable.verdict import verdicts  # TensorFlow comes with it
 
-    decided = verdicts(
-        primary.scores[known],
-        np.array(columns, np.float32).reshape(len(known), len(sources)),
-        points[PRIMARY],
-        [points[name] for name in sources],
-        sources,
-    )
-    return verdict_confusion(
-        primary.sources[known].tolist(),
-        [verdict.decode() for verdict in decided.numpy()],
-        sources,
+    decided = verdicts(primary.scores[known], heads, points[PRIMARY], [points[name] for name in sources], sources)
+    return _Decided(
         primary.labels[known],
+        np.array([group_of(source, config.attribution_level) for source in primary.sources[known].tolist()]),
+        np.array([verdict.decode() for verdict in decided.numpy()]),
+        np.column_stack([primary.scores[known], heads]),
+    )
+
+
+def _confusion(
+    config: PipelineConfig, records: Mapping[str, NodeRecord]
+) -> tuple[list[str], list[str], np.ndarray] | None:
+    """Counts the verdicts of the assembled servable."""
+    assembled = _output(records, "Assembler", "model")
+    if assembled is None:
+        return None
+    sources = list(read_assembly(assembled.path).heads)
+    decided = _decided(config, records, sources)
+    return verdict_confusion(decided.groups.tolist(), decided.verdicts.tolist(), sources, decided.labels)
+
+
+def _baselines(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> list[BaselineReport]:
+    reports = []
+    for baseline, source in baseline_runs(config):
+        model, run = (_output(records, baseline_trainer(baseline, source), key) for key in ("model", "model_run"))
+        if model is None or run is None:
+            continue
+        description = artifacts.read_description(model.path)
+        scored = artifacts.read_scores(run.path)[MAIN_SPLIT]
+        history = artifacts.read_history(run.path)
+        reports.append(
+            BaselineReport(
+                architecture=baseline.architecture,
+                task=baseline.task,
+                source=source,
+                classes=description.classes,
+                images_left_out=description.images_left_out.get(MAIN_SPLIT, 0),
+                threshold=None if description.classes else description.operating_point.threshold,
+                parameters=description.parameters,
+                training_seconds=description.training_seconds,
+                history={key: values for key, values in history.items() if isinstance(values, list)},
+                scores=ScoreSet(MAIN_SPLIT, scored.labels, scored.scores, scored.sources),
+            )
+        )
+    return reports
+
+
+def _combined(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> CombinedHeads | None:
+    """Lets all heads, blessed or not, decide together: what a softmax over the same classes is compared with."""
+    sources = list(baseline_sources(config))
+    if not sources or any(_output(records, _trainer_of(name), "model_run") is None for name in (PRIMARY, *sources)):
+        return None
+    decided = _decided(config, records, sources)
+    classes = (contract.VERDICT_REAL, *sources)
+    named = np.where(decided.labels == contract.REAL_LABEL, contract.VERDICT_REAL, decided.groups)
+    kept = np.isin(named, classes)
+    scores = np.column_stack([1.0 - decided.probabilities[:, 0], decided.probabilities[:, 1:]])
+    return CombinedHeads(
+        classes,
+        np.array([classes.index(name) for name in named[kept].tolist()], np.int64),
+        decided.verdicts[kept],
+        scores[kept],
+        int((~kept).sum()),
     )
 
 
@@ -175,7 +268,7 @@ def _required(records: Mapping[str, NodeRecord], node: str, key: str) -> Path:
 
 
 def _test_scores(records: Mapping[str, NodeRecord], name: str) -> artifacts.SplitScores:
-    return artifacts.read_scores(_required(records, _trainer_of(name), "model_run"))["test"]
+    return artifacts.read_scores(_required(records, _trainer_of(name), "model_run"))[MAIN_SPLIT]
 
 
 def _threshold(records: Mapping[str, NodeRecord], name: str) -> float:

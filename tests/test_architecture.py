@@ -21,7 +21,7 @@ STEPS = {
     "dataset": ("components.features", CONTRACT),
     "servable": ("components.models", "components.features", CONTRACT),
     "evaluator": ("components.features", "components.servable", CONTRACT),
-    "example_validator": ("components.features.names",),
+    "example_validator": ("components.features.names", "components.features.confound"),
     "trainer": (
         "components.servable",
         "components.models",

@@ -2,17 +2,17 @@
 
 The Model artifact:
     model.keras         the module alone: what heads and the assembler load
-    Format-Serving/     a servable of this module (for a head: with its primary module): what the Evaluator asks
-    module.json         task, source, operating point, number of parameters, duration
+    Format-Serving/     a servable of this module (for a head: with its primary module): what the Evaluator asks; a
+                        baseline has none
+    module.json         architecture, task, source, classes, operating point, number of parameters, duration
 
 The ModelRun artifact:
     history.json        loss and ROC-AUC, epoch by epoch
-    scores.npz          score, label, source and path of each image of the held-out splits
+    scores.npz          scores, label, source and path of each image of the held-out splits
     logs/               for TensorBoard
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +20,7 @@ import keras
 import numpy as np
 
 from components.evaluator.operating_point import OperatingPoint
-from components.trainer.examples import Split
-from components.trainer.modules import TrainedModule
+from components.trainer.trained import SplitScores, TrainedModule
 
 MODEL_FILE = "model.keras"
 SERVING_FOLDER = "Format-Serving"
@@ -32,6 +31,8 @@ LOGS_FOLDER = "logs"
 
 DETECTION = "detection"
 ATTRIBUTION = "attribution"
+MULTICLASS = "multiclass"
+PROPOSED = "proposed"
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,14 @@ class ModuleDescription:
     """What is known of a trained module without loading it.
 
     Attributes:
-        task: "detection" or "attribution".
-        source: the head's source; empty for the primary module.
-        operating_point: threshold, and how it was chosen.
+        task: "detection", "attribution" or "multiclass".
+        source: the source, or at architecture level the architecture, that an attribution module is for; else empty.
+        operating_point: threshold, and how it was chosen; of a softmax, that the most probable class is taken.
         parameters: number of weights, trainable or not.
-        training_seconds: duration of the training.
+        training_seconds: duration of the training, that of earlier attempts which it took up again included.
+        architecture: "proposed" for the primary module and heads; else the baseline's name.
+        classes: names of a softmax's outputs, in order; empty for a module with one sigmoid output.
+        images_left_out: split -> images that were neither trained on nor scored, being of none of the classes.
     """
 
     task: str
@@ -51,31 +55,39 @@ class ModuleDescription:
     operating_point: OperatingPoint
     parameters: int
     training_seconds: float
+    architecture: str
+    classes: tuple[str, ...]
+    images_left_out: dict[str, int]
 
     @property
     def name(self) -> str:
-        """The name under which people see it: "primary", or the source."""
-        return self.source or "primary"
+        """The name under which people see it: "primary", the source; of a baseline e.g. "gdaconv.multiclass"."""
+        if self.architecture == PROPOSED:
+            return self.source or "primary"
+        return f"{self.architecture}.{self.source or self.task}"
 
 
-@dataclass(frozen=True)
-class SplitScores:
-    """Scores of one split: labels int32 (count,), scores float32 (count,), sources and paths str (count,)."""
+def write_module(
+    folder: Path, trained: TrainedModule, source: str = "", architecture: str = PROPOSED
+) -> ModuleDescription:
+    """Writes model.keras and module.json into a Model artifact.
 
-    labels: np.ndarray
-    scores: np.ndarray
-    sources: np.ndarray
-    paths: np.ndarray
-
-
-def write_module(folder: Path, trained: TrainedModule, source: str = "") -> ModuleDescription:
-    """Writes model.keras and module.json into a Model artifact."""
+    Args:
+        folder: of the artifact; made if absent.
+        trained: the trained module.
+        source: what an attribution module is for; empty for detection and multiclass.
+        architecture: "proposed", or the baseline's name.
+    """
+    binary_task = ATTRIBUTION if source else DETECTION
     description = ModuleDescription(
-        ATTRIBUTION if source else DETECTION,
+        MULTICLASS if trained.classes else binary_task,
         source,
         trained.operating_point,
         trained.model.count_params(),
         trained.seconds,
+        architecture,
+        trained.classes,
+        dict(trained.images_left_out),
     )
     folder.mkdir(parents=True, exist_ok=True)
     trained.model.save(folder / MODEL_FILE)
@@ -91,23 +103,17 @@ def read_model(folder: Path) -> keras.Model:
 def read_description(folder: Path) -> ModuleDescription:
     """Reads module.json of a Model artifact."""
     content = json.loads((folder / DESCRIPTION_FILE).read_text())
-    return ModuleDescription(**{**content, "operating_point": OperatingPoint(**content["operating_point"])})
+    point = OperatingPoint(**content["operating_point"])
+    return ModuleDescription(**{**content, "operating_point": point, "classes": tuple(content["classes"])})
 
 
-def write_run(folder: Path, trained: TrainedModule, splits: Mapping[str, Split], source: str = "") -> None:
-    """Writes history.json and scores.npz into a ModelRun artifact; labels of a head say "is it this source?"."""
+def write_run(folder: Path, trained: TrainedModule) -> None:
+    """Writes history.json and scores.npz into a ModelRun artifact."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / HISTORY_FILE).write_text(json.dumps(trained.history.to_dict()) + "\n")
     arrays: dict[str, np.ndarray] = {}
     for name, scored in trained.scores.items():
-        split = splits[name]
-        labels = (split.sources == source).astype(np.int32) if source else split.labels
-        arrays |= {
-            f"{name}/labels": labels,
-            f"{name}/scores": scored,
-            f"{name}/sources": split.sources,
-            f"{name}/paths": split.paths,
-        }
+        arrays |= {f"{name}/{part}": values for part, values in vars(scored).items()}
     np.savez_compressed(folder / SCORES_FILE, allow_pickle=False, **arrays)
 
 

@@ -12,14 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.features import names
-from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
-from components.trainer.parameters import TrainingParameters
-
-# Encoded images held back for shuffling where the decoded split does not fit the memory budget.
-_SHUFFLE_BUFFER = 8192
-
-_BYTES_OF_FLOAT32 = 4
 
 
 @dataclass(frozen=True)
@@ -95,43 +88,6 @@ def model_inputs(split: Split, transform: TransformFunction, representation: str
         .map(lambda encoded: transform(encoded)[representation], num_parallel_calls=2)
         .prefetch(2)
     )
-
-
-def training_batches(
-    split: Split,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    transform: TransformFunction,
-    inputs: InputParameters,
-    parameters: TrainingParameters,
-) -> tf.data.Dataset:
-    """Returns shuffled batches, in a new order each time the dataset is iterated.
-
-    Args:
-        split: the images.
-        targets: float32 (count,), 0 or 1.
-        weights: float32 (count,), weight of each image in the loss.
-        transform: from image bytes to features.
-        inputs: representation and size of the model's input.
-        parameters: batch size, seed and memory budget.
-
-    Returns:
-        Dataset of (inputs float32 (batch, ...), targets float32 (batch,), weights float32 (batch,)).
-    """
-    answers = tf.data.Dataset.from_tensor_slices((targets.astype(np.float32), weights.astype(np.float32)))
-    decoded_bytes = split.count * int(np.prod(inputs.shape)) * _BYTES_OF_FLOAT32
-    if decoded_bytes <= parameters.memory_budget_mb * 2**20:
-        decoded = model_inputs(split, transform, inputs.representation, parameters.batch_size).unbatch()
-        examples = tf.data.Dataset.zip(decoded, answers).cache()
-        batches = examples.shuffle(split.count, seed=parameters.seed).batch(parameters.batch_size)
-        return batches.map(lambda images, answers: (images, *answers)).prefetch(2)
-
-    def decode(encoded: tf.Tensor, answers: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        return (transform(encoded)[inputs.representation], *answers)
-
-    encoded = tf.data.Dataset.zip(image_bytes(split), answers)
-    shuffled = encoded.shuffle(min(split.count, _SHUFFLE_BUFFER), seed=parameters.seed)
-    return shuffled.batch(parameters.batch_size).map(decode, num_parallel_calls=2).prefetch(2)
 
 
 def image_bytes(split: Split) -> tf.data.Dataset:

@@ -1,7 +1,6 @@
-"""Executors of the two trainers: artifacts in, pure functions, artifacts out."""
+"""Executors of the trainers: from artifacts to a job, and to whoever carries it out."""
 
-import logging
-import tempfile
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,93 +10,88 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.features.parameters import InputParameters
-from components.features.transform import ExportedTransform
-from components.servable.export import export_servable
-from components.servable.operating_points import OperatingPoints
-from components.trainer import artifacts
-from components.trainer.examples import Split, read_split
-from components.trainer.modules import train_head, train_primary
-from components.trainer.parameters import TrainingParameters
+from components.trainer.job import TrainingJob, run_job
+from components.trainer.parameters import BaselineParameters, TrainingParameters
+from components.trainer.processes import run_in_workers
+from components.trainer.strategies import Replicas, make_strategy
 
 # Images are scored on the splits that training did not see.
 _SPLITS = ("train", "eval", "test")
 
-_logger = logging.getLogger(__name__)
+_Artifacts = dict[str, list[types.Artifact]]
 
 
-class PrimaryTrainerExecutor(base_executor.BaseExecutor):
+class _TrainerExecutor(base_executor.BaseExecutor):
+    """What the trainers have in common."""
+
+    def _run(self, input_dict: _Artifacts, output_dict: _Artifacts, properties: dict[str, Any], **module: Any) -> None:
+        """Makes the job of a node and carries it out."""
+        training = TrainingParameters.model_validate_json(properties["training"])
+        model_folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
+        scratch = Path(self._get_tmp_dir())
+        scratch.mkdir(parents=True, exist_ok=True)
+        job = TrainingJob(
+            splits={name: _files(input_dict["examples"], name) for name in _SPLITS},
+            transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
+            inputs=InputParameters.model_validate_json(properties["inputs"]),
+            training=training,
+            warm_start=properties["warm_start"],
+            source_digest=properties["source_digest"],
+            model_folder=str(model_folder),
+            run_folder=artifact_utils.get_single_uri(output_dict["model_run"]),
+            # <node>/model/<execution>: an output has a new folder in each execution, the node's stays.
+            checkpoints=str(model_folder.parents[1] / "checkpoints"),
+            scratch=str(scratch),
+            **module,
+        )
+        if training.strategy == "multi_worker":
+            run_in_workers(job)
+        else:
+            run_job(job, Replicas(make_strategy(training.strategy)))
+
+
+class PrimaryTrainerExecutor(_TrainerExecutor):
     """Trains the primary module."""
 
-    def Do(  # noqa: N802 (the name is TFX's)
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: _Artifacts, output_dict: _Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """Reads examples and transform graph, trains, writes Model and ModelRun."""
-        inputs = InputParameters.model_validate_json(exec_properties["inputs"])
-        training = TrainingParameters.model_validate_json(exec_properties["training"])
-        splits = read_splits(input_dict["examples"])
-        transform = ExportedTransform(artifact_utils.get_single_uri(input_dict["transform_graph"]))
-        model_folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
-        run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
-        trained = train_primary(splits, transform, inputs, training, run_folder / artifacts.LOGS_FOLDER)
-        artifacts.write_module(model_folder, trained)
-        artifacts.write_run(run_folder, trained, splits)
-        export_servable(
-            model_folder / artifacts.SERVING_FOLDER,
-            transform,
-            inputs,
-            trained.model,
-            {},
-            OperatingPoints(trained.operating_point.threshold),
-            for_evaluation=True,
-        )
+        self._run(input_dict, output_dict, exec_properties)
 
 
-class SecondaryTrainerExecutor(base_executor.BaseExecutor):
+class SecondaryTrainerExecutor(_TrainerExecutor):
     """Trains the head of one source."""
 
-    def Do(  # noqa: N802 (the name is TFX's)
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: _Artifacts, output_dict: _Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
         """Reads examples, transform graph and primary module, trains, writes Model and ModelRun."""
-        source = exec_properties["source"]
-        inputs = InputParameters.model_validate_json(exec_properties["inputs"])
-        training = TrainingParameters.model_validate_json(exec_properties["training"])
-        splits = read_splits(input_dict["examples"])
-        transform = ExportedTransform(artifact_utils.get_single_uri(input_dict["transform_graph"]))
-        primary_folder = Path(artifact_utils.get_single_uri(input_dict["primary"]))
-        primary = artifacts.read_model(primary_folder)
-        model_folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
-        run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
-        # Below the pipeline's root: middle features of a large dataset do not fit into every machine's /tmp.
-        with tempfile.TemporaryDirectory(prefix="middle-features-", dir=self._get_tmp_dir()) as scratch:
-            trained = train_head(
-                source, primary, splits, transform, inputs, training, Path(scratch), run_folder / artifacts.LOGS_FOLDER
-            )
-        artifacts.write_module(model_folder, trained, source)
-        artifacts.write_run(run_folder, trained, splits, source)
-        detection_threshold = artifacts.read_description(primary_folder).operating_point.threshold
-        export_servable(
-            model_folder / artifacts.SERVING_FOLDER,
-            transform,
-            inputs,
-            primary,
-            {source: trained.model},
-            OperatingPoints(detection_threshold, {source: trained.operating_point.threshold}),
-            for_evaluation=True,
+        self._run(
+            input_dict,
+            output_dict,
+            exec_properties,
+            source=exec_properties["source"],
+            level=exec_properties["level"],
+            primary=artifact_utils.get_single_uri(input_dict["primary"]),
         )
 
 
-def read_splits(examples: list[types.Artifact]) -> dict[str, Split]:
-    """Reads the splits that trainers use from an Examples artifact."""
-    splits = {}
-    for name in _SPLITS:
-        uri = artifact_utils.get_split_uri(examples, name)
-        splits[name] = read_split(name, tf.io.gfile.glob(f"{uri}/*"))
-        _logger.info("split '%s': %d images", name, splits[name].count)
-    return splits
+class BaselineTrainerExecutor(_TrainerExecutor):
+    """Trains one baseline."""
+
+    def Do(self, input_dict: _Artifacts, output_dict: _Artifacts, exec_properties: dict[str, Any]) -> None:  # noqa: N802
+        """Reads examples and transform graph, trains, writes Model and ModelRun."""
+        self._run(
+            input_dict,
+            output_dict,
+            exec_properties,
+            baseline=BaselineParameters(
+                architecture=exec_properties["architecture"],
+                task=exec_properties["task"],
+                training=TrainingParameters.model_validate_json(exec_properties["training"]),
+            ),
+            source=exec_properties["source"],
+            sources=tuple(json.loads(exec_properties["sources"])),
+            level=exec_properties["level"],
+        )
+
+
+def _files(examples: list[types.Artifact], split: str) -> tuple[str, ...]:
+    return tuple(sorted(tf.io.gfile.glob(f"{artifact_utils.get_split_uri(examples, split)}/*")))

@@ -1,12 +1,13 @@
-"""The one training loop, for the primary module and for heads alike.
+"""The one training loop, for the primary module, heads and baselines alike.
 
-A plain loop over steps and epochs: Adam on weighted binary cross-entropy, the loss and the ROC-AUC of the eval split
-after every epoch, early stopping, and the weights of the best epoch at the end.
+A plain loop over steps and epochs: Adam on weighted cross-entropy, the loss and the ROC-AUC of the eval split after
+every epoch, early stopping, and the weights of the best epoch at the end. It runs on one device or on several, and
+takes up a training that was interrupted.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +16,29 @@ import numpy as np
 import tensorflow as tf
 
 from components.evaluator.metrics import roc_auc
+from components.trainer.checkpoints import Checkpoint, TrainingState
+from components.trainer.inputs import ModelInputs
 from components.trainer.parameters import TrainingParameters
-
-# (inputs float32 (batch, ...), targets float32 (batch,), weights float32 (batch,))
-Batch = tuple[tf.Tensor | np.ndarray, tf.Tensor | np.ndarray, tf.Tensor | np.ndarray]
-Batches = Callable[[], Iterable[Batch]]
+from components.trainer.progress import report_epoch
+from components.trainer.sampling import epoch_order
+from components.trainer.strategies import Replicas
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledInputs:
+    """What a model is trained on, or checked against.
+
+    Attributes:
+        inputs: of the model.
+        targets: int32 (count,): 0 or 1; for a softmax the index of the class.
+        weights: float32 (count,), weight of each image in the loss.
+    """
+
+    inputs: ModelInputs
+    targets: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass
@@ -29,9 +46,10 @@ class History:
     """What each epoch measured; the lists have one number an epoch.
 
     Attributes:
-        loss: weighted binary cross-entropy on the train split (mean over the epoch, while weights change).
+        loss: weighted cross-entropy on the train split (mean over the epoch, while weights change).
         val_loss: the same on the eval split, after the epoch.
-        val_roc_auc: ROC-AUC on the eval split; NaN where it holds a single class.
+        val_roc_auc: ROC-AUC on the eval split, of a softmax the mean over classes of one against the rest; NaN where
+            it holds a single class.
         seconds: duration of the epoch.
         best_epoch: index of the epoch whose weights were kept.
     """
@@ -48,34 +66,50 @@ class History:
 
 
 def train(
-    model: keras.Model, training: Batches, validation: Batches, parameters: TrainingParameters, logs: Path | None = None
+    model: keras.Model,
+    training: LabelledInputs,
+    validation: LabelledInputs,
+    parameters: TrainingParameters,
+    name: str = "model",
+    logs: Path | None = None,
+    replicas: Replicas | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Trains a model in place and leaves it with the weights of its best epoch.
 
     Args:
-        model: one sigmoid output of shape (batch, 1).
-        training: gives the batches of one epoch, shuffled anew at each call.
-        validation: gives the batches of the eval split.
-        parameters: epochs, early stopping, learning rate.
+        model: its last layer is dense, with one sigmoid unit or a softmax; built in the scope of the strategy.
+        training: the train split.
+        validation: the eval split.
+        parameters: epochs, early stopping, batches, sampling, learning rate, seed.
+        name: of what is trained, for progress reports.
         logs: folder for TensorBoard; None writes none.
+        replicas: the devices that train together; None is one.
+        checkpoint: where the state is kept after each epoch, and taken up from; None keeps none.
 
     Returns:
-        What each epoch measured.
+        What each epoch measured, those before an interruption included.
 
     Raises:
         FloatingPointError: if the loss stops being a finite number.
     """
-    optimizer = keras.optimizers.Adam(parameters.learning_rate)
-    optimizer.build(model.trainable_variables)
-    step = _training_step(model, optimizer)
-    predict = tf.function(lambda inputs: model(inputs, training=False)[:, 0], reduce_retracing=True)
-    history, best_weights, best_rank = History(), model.get_weights(), (float("inf"), float("inf"))
-    writer = tf.summary.create_file_writer(str(logs)) if logs else tf.summary.create_noop_writer()
-    for epoch in range(parameters.epochs):
+    replicas = replicas or Replicas()
+    learner = _Learner(model, parameters, replicas)
+    history, best_weights = History(), model.get_weights()
+    state = checkpoint.read(learner.state(history, best_weights)) if checkpoint else None
+    if state:
+        learner.restore(state)
+        history, best_weights = History(**state.history), list(state.best_weights)
+        _logger.info("%s: taken up after epoch %d, where an earlier run was interrupted", name, len(history.loss))
+    writer = tf.summary.create_file_writer(str(logs)) if logs and replicas.is_chief else tf.summary.create_noop_writer()
+    for epoch in range(len(history.loss)):
+        _summarise(writer, history, epoch)
+    for epoch in range(len(history.loss), parameters.epochs):
+        if epoch - 1 - history.best_epoch >= parameters.early_stopping:
+            break
         started = time.monotonic()
-        losses = [(step(*_tensors(batch)), len(batch[1])) for batch in training()]
-        loss = float(np.average([float(value) for value, _ in losses], weights=[size for _, size in losses]))
-        val_loss, val_roc_auc = _validate(predict, validation())
+        loss = learner.run_epoch(training, epoch)
+        val_loss, val_roc_auc = _judge(learner.logits_of(validation), validation)
         if not np.isfinite(loss) or not np.isfinite(val_loss):
             raise FloatingPointError(
                 f"epoch {epoch + 1}: the loss is {loss}, on the eval split {val_loss}. "
@@ -85,93 +119,181 @@ def train(
         history.val_loss.append(val_loss)
         history.val_roc_auc.append(val_roc_auc)
         history.seconds.append(time.monotonic() - started)
-        with writer.as_default(step=epoch):
-            tf.summary.scalar("loss", loss)
-            tf.summary.scalar("val_loss", val_loss)
-            tf.summary.scalar("val_roc_auc", val_roc_auc)
-        _logger.info(
-            "epoch %d/%d: loss %.4f, eval loss %.4f, eval ROC-AUC %.4f (%.1f s)",
-            epoch + 1, parameters.epochs, loss, val_loss, val_roc_auc, history.seconds[-1],
-        )  # fmt: skip
-        rank = _rank(parameters.monitor, val_loss, val_roc_auc)
-        if rank < best_rank:
-            best_rank, best_weights, history.best_epoch = rank, model.get_weights(), epoch
-        elif epoch - history.best_epoch >= parameters.early_stopping:
-            break
+        if epoch == 0 or _rank(history, epoch, parameters) < _rank(history, history.best_epoch, parameters):
+            history.best_epoch, best_weights = epoch, model.get_weights()
+        if checkpoint:
+            checkpoint.write(learner.state(history, best_weights))
+        _summarise(writer, history, epoch)
+        if replicas.is_chief:
+            _report(name, history, epoch, parameters)
     writer.close()
     model.set_weights(best_weights)
     return history
 
 
-def scores(model: keras.Model, inputs: Iterable[tf.Tensor | np.ndarray]) -> np.ndarray:
-    """Scores batches of inputs.
+def scores(model: keras.Model, inputs: ModelInputs, batch_size: int) -> np.ndarray:
+    """Scores images.
 
     Args:
-        model: one sigmoid output of shape (batch, 1).
-        inputs: batches of float32 (batch, ...).
+        model: one sigmoid output, or a softmax.
+        inputs: of the model.
+        batch_size: images at a time.
 
     Returns:
-        float32 (count,), 0..1, in the order of the inputs.
+        float32 (count,), 0..1, for one sigmoid output; float32 (count, classes) for a softmax.
     """
-    predict = tf.function(lambda batch: model(batch, training=False)[:, 0], reduce_retracing=True)
-    return np.concatenate([predict(tf.convert_to_tensor(batch)).numpy() for batch in inputs])
+    predict = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    batches = inputs.batches(_in_order(inputs.count, batch_size))
+    scored = np.concatenate([predict(tf.convert_to_tensor(batch)).numpy() for batch in batches])
+    return scored[:, 0] if scored.shape[1] == 1 else scored
 
 
-def class_weights(targets: np.ndarray, rule: str) -> np.ndarray:
-    """Returns the weight of each image in the loss.
+class _Learner:
+    """A model with its optimizer, on all devices of a training."""
 
-    Args:
-        targets: int or float (count,), 0 or 1.
-        rule: "balanced" gives both classes half of the total weight, which stays `count`; "none" weighs all alike.
+    def __init__(self, model: keras.Model, parameters: TrainingParameters, replicas: Replicas) -> None:
+        self._model, self._parameters, self._replicas = model, parameters, replicas
+        with replicas.scope():
+            # The learning rate of this training, whatever an earlier one had: moments start at zero too.
+            self._optimizer = keras.optimizers.Adam(parameters.learning_rate)
+            self._optimizer.build(model.trainable_variables)
+            logits = _logits(model)
+        self._classes = int(model.output_shape[-1])
+        step = _training_step(model, logits, self._optimizer)
 
-    Returns:
-        float32 (count,), mean 1.
-    """
-    weights = np.ones(len(targets), np.float32)
-    positives = targets == 1
-    if rule == "balanced" and 0 < positives.sum() < len(targets):
-        weights[positives] = len(targets) / (2 * positives.sum())
-        weights[~positives] = len(targets) / (2 * (~positives).sum())
-    return weights
+        self._step = tf.function(lambda *values: replicas.sum(replicas.run(step, values)), reduce_retracing=True)
+        self._predict = tf.function(
+            lambda inputs: replicas.run(lambda share: logits(share, False), (inputs,)), reduce_retracing=True
+        )
+
+    def run_epoch(self, training: LabelledInputs, epoch: int) -> float:
+        """Takes a step on each batch of an epoch; returns the mean loss over its images."""
+        order = epoch_order(training.targets, self._parameters.sampling, self._parameters.seed, epoch)
+        # Sorted within the batch: reads from a file go forward, and the order inside a batch does not matter.
+        batches = [np.sort(batch) for batch in _batches(order, self._parameters.batch_size)]
+        bundle, losses = self._replicas.bundle, []
+        for batch, shares, arrays in self._shared(training.inputs, batches):
+            targets = bundle([training.targets[share] for share in shares])
+            weights = bundle([training.weights[share] for share in shares])
+            losses.append(self._step(bundle(arrays), targets, weights, bundle([np.float32(len(batch))] * len(shares))))
+        return float(np.average([float(loss) for loss in losses], weights=[len(batch) for batch in batches]))
+
+    def logits_of(self, labelled: LabelledInputs) -> np.ndarray:
+        """Returns float32 (count, outputs): the model's outputs before the sigmoid or softmax."""
+        logits = np.zeros((labelled.inputs.count, self._classes), np.float32)
+        batches = _in_order(labelled.inputs.count, self._parameters.batch_size)
+        for _, shares, arrays in self._shared(labelled.inputs, batches):
+            predicted = self._predict(self._replicas.bundle(arrays))
+            for share, values in zip(shares, self._replicas.local_values(predicted), strict=True):
+                logits[share] = values.numpy()
+        # Every process filled the rows of its own shares; a sum with zeros is exact, so that all decide alike.
+        return self._replicas.sum_of_processes(logits)
+
+    def state(self, history: History, best_weights: list[np.ndarray]) -> TrainingState:
+        """Returns all that the next epoch depends on."""
+        optimizer = [np.asarray(variable) for variable in self._optimizer.variables]
+        return TrainingState(self._model.get_weights(), optimizer, best_weights, history.to_dict())
+
+    def restore(self, state: TrainingState) -> None:
+        """Sets weights and optimizer."""
+        self._model.set_weights(state.weights)
+        for variable, value in zip(self._optimizer.variables, state.optimizer, strict=True):
+            variable.assign(value)
+
+    def _shared(
+        self, inputs: ModelInputs, batches: list[np.ndarray]
+    ) -> Iterator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]]:
+        """Yields each batch, the shares that the devices of this process take of it, and the inputs of the shares."""
+        shares = [self._replicas.shares(batch) for batch in batches]
+        arrays = inputs.batches(share for batch in shares for share in batch)
+        for batch, its_shares in zip(batches, shares, strict=True):
+            yield batch, its_shares, [next(arrays) for _ in its_shares]
 
 
-def _rank(monitor: str, val_loss: float, val_roc_auc: float) -> tuple[float, float]:
-    """Returns what orders epochs: the lower, the better. A single-class eval split has no ROC-AUC to order by."""
-    return (-val_roc_auc if monitor == "roc_auc" and np.isfinite(val_roc_auc) else 0.0, val_loss)
-
-
-def _training_step(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable[..., tf.Tensor]:
+def _training_step(
+    model: keras.Model, logits: Callable[[tf.Tensor, bool], tf.Tensor], optimizer: keras.optimizers.Optimizer
+) -> Callable[..., tf.Tensor]:
     variables = model.trainable_variables
 
-    @tf.function(reduce_retracing=True)
-    def step(inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def step(inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            probabilities = model(inputs, training=True)[:, 0]
-            loss = tf.reduce_mean(weights * _cross_entropy(targets, probabilities))
+            # Divided by the size of the whole batch: summed over devices, it is the mean over the batch.
+            loss = tf.reduce_sum(weights * _cross_entropy(targets, logits(inputs, True))) / size
+        # Keras adds up the gradients of all devices before it applies them.
         optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
         return loss
 
     return step
 
 
-def _validate(predict: Callable[[tf.Tensor], tf.Tensor], batches: Iterable[Batch]) -> tuple[float, float]:
-    """Returns the weighted loss and the ROC-AUC over the batches."""
-    probabilities, targets, weights = [], [], []
-    for batch in batches:
-        inputs, batch_targets, batch_weights = _tensors(batch)
-        probabilities.append(predict(inputs).numpy())
-        targets.append(batch_targets.numpy())
-        weights.append(batch_weights.numpy())
-    scored, truth = np.concatenate(probabilities), np.concatenate(targets)
-    loss = np.mean(np.concatenate(weights) * _cross_entropy(tf.constant(truth), tf.constant(scored)).numpy())
-    # Scores that are no numbers have no ROC-AUC; the caller says what to do about the loss.
-    return float(loss), roc_auc(truth.astype(int), scored) if np.isfinite(loss) else float("nan")
+def _logits(model: keras.Model) -> Callable[[tf.Tensor, bool], tf.Tensor]:
+    """Returns the function (inputs, training) -> model outputs before the sigmoid or softmax, (batch, outputs).
+
+    Cross-entropy of a probability that was rounded to 0 or 1 has no gradient; that of its logit has.
+    """
+    decision = model.layers[-1]
+    if not isinstance(decision, keras.layers.Dense):
+        raise ValueError(f"model: its last layer must be dense, got {type(decision).__name__} '{decision.name}'.")
+    features = keras.Model(model.input, decision.input)
+
+    def logits(inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        return tf.matmul(features(inputs, training=training), decision.kernel) + decision.bias
+
+    return logits
 
 
-def _cross_entropy(targets: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    return keras.losses.binary_crossentropy(targets[:, tf.newaxis], probabilities[:, tf.newaxis])
+def _cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns float32 (batch,): binary cross-entropy for one output, categorical cross-entropy for several."""
+    if logits.shape[-1] == 1:
+        return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits[:, 0])
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
 
-def _tensors(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    inputs, targets, weights = batch
-    return tf.convert_to_tensor(inputs), tf.convert_to_tensor(targets), tf.convert_to_tensor(weights)
+def _judge(logits: np.ndarray, labelled: LabelledInputs) -> tuple[float, float]:
+    """Returns the weighted loss and the ROC-AUC."""
+    losses = _cross_entropy(tf.constant(labelled.targets), tf.constant(logits)).numpy()
+    loss = float(np.mean(labelled.weights * losses))
+    if not np.isfinite(loss):  # there is no ROC-AUC of what is no number; the caller says what to do about the loss
+        return loss, float("nan")
+    if logits.shape[1] == 1:
+        return loss, roc_auc(labelled.targets, tf.sigmoid(logits[:, 0]).numpy())
+    probabilities = tf.nn.softmax(logits).numpy()
+    areas = [roc_auc(labelled.targets == number, probabilities[:, number]) for number in range(logits.shape[1])]
+    defined = [area for area in areas if np.isfinite(area)]
+    return loss, float(np.mean(defined)) if defined else float("nan")
+
+
+def _rank(history: History, epoch: int, parameters: TrainingParameters) -> tuple[float, float]:
+    """Returns what orders epochs: the lower, the better. A single-class eval split has no ROC-AUC to order by."""
+    val_roc_auc = history.val_roc_auc[epoch]
+    by_area = parameters.monitor == "roc_auc" and np.isfinite(val_roc_auc)
+    return (-val_roc_auc if by_area else 0.0, history.val_loss[epoch])
+
+
+def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cuts an order into batches; the last one may be smaller, none is dropped."""
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def _in_order(count: int, size: int) -> list[np.ndarray]:
+    return _batches(np.arange(count), size)
+
+
+def _summarise(writer: tf.summary.SummaryWriter, history: History, epoch: int) -> None:
+    """Writes one epoch's figures for TensorBoard."""
+    with writer.as_default(step=epoch):
+        for name in ("loss", "val_loss", "val_roc_auc"):
+            tf.summary.scalar(name, getattr(history, name)[epoch])
+
+
+def _report(name: str, history: History, epoch: int, parameters: TrainingParameters) -> None:
+    report_epoch(
+        {
+            "name": name,
+            "epoch": epoch + 1,
+            "epochs": parameters.epochs,
+            **{key: getattr(history, key)[epoch] for key in ("loss", "val_loss", "val_roc_auc", "seconds")},
+            "learning_rate": parameters.learning_rate,
+            "best_epoch": history.best_epoch + 1,
+        }
+    )

@@ -1,10 +1,15 @@
-"""Middle features of the frozen primary module, computed once and reused in every epoch of a head's training.
+"""Middle features of the frozen primary module, computed once and reused: over all epochs, and over all heads.
 
-They lie in a memory-mapped file: reading is as fast as memory where the system has room for its pages, and a dataset
-larger than memory still trains.
+Heads are trained one after the other on the features of the same images, so a store keeps the newest of them for the
+next head of the same process. They lie in memory up to a budget; past it in a temporary file without a name, which is
+mapped: reading is as fast as memory where the system has room for its pages, a dataset larger than memory still
+trains, and nothing is left behind, however the process ends.
 """
 
-from collections.abc import Iterator
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -14,63 +19,87 @@ import tensorflow as tf
 from components.features.transform import TransformFunction
 from components.models.primary import MIDDLE_LAYER
 from components.trainer.examples import Split, model_inputs
+from components.trainer.inputs import MemoryBudget, allocate, fill
 
 _EXTRACTION_BATCH = 64
 
+MiddleFeatures = Mapping[str, np.ndarray]  # split -> float32 (count, height, width, channels), read-only
+
+_logger = logging.getLogger(__name__)
+
 
 def extract_middle_features(
-    primary: keras.Model, split: Split, transform: TransformFunction, representation: str, path: Path
-) -> np.ndarray:
-    """Runs the primary module once over a split.
+    primary: keras.Model,
+    splits: Mapping[str, Split],
+    transform: TransformFunction,
+    representation: str,
+    budget: MemoryBudget,
+    folder: Path | None = None,
+) -> MiddleFeatures:
+    """Runs the primary module once over every split.
 
     Args:
         primary: the frozen module; runs in inference mode, so that its batch normalisation does not move.
-        split: the images.
+        splits: the images.
         transform: from image bytes to features.
         representation: the feature that the primary module reads.
-        path: file to write, .npy.
+        budget: what is kept in memory is taken from it, split by split.
+        folder: for temporary files; None is the system's.
 
     Returns:
-        float32 (count, height, width, channels), memory-mapped read-only, in the order of the split.
+        Read-only features of every split, in its order.
+
+    Raises:
+        ValueError: if a split does not hold as many images as labels.
     """
     extractor = keras.Model(primary.input, primary.get_layer(MIDDLE_LAYER).output)
-    run = tf.function(lambda inputs: extractor(inputs, training=False), reduce_retracing=True)
-    features = np.lib.format.open_memmap(path, "w+", np.float32, (split.count, *extractor.output_shape[1:]))
-    start = 0
-    for inputs in model_inputs(split, transform, representation, _EXTRACTION_BATCH):
-        batch = run(inputs).numpy()
-        features[start : start + len(batch)] = batch
-        start += len(batch)
-    if start != split.count:
-        raise ValueError(f"split '{split.name}': {split.count} labels but {start} images; its files changed meanwhile.")
-    features.flush()
-    del features
-    return np.load(path, mmap_mode="r")
+    shape = (_EXTRACTION_BATCH, *extractor.input_shape[1:])
+    run = tf.function(lambda inputs: extractor(tf.ensure_shape(inputs, shape), training=False))
+    features = {}
+    for name, split in splits.items():
+        room = allocate((split.count, *extractor.output_shape[1:]), budget, folder)
+        inputs = model_inputs(split, transform, representation, _EXTRACTION_BATCH)
+        fill(room, (run(_padded(batch)).numpy()[: len(batch)] for batch in inputs), split)
+        room.flags.writeable = False
+        features[name] = room
+        where = "in a temporary file" if isinstance(room, np.memmap) else "in memory"
+        _logger.info("middle features of split '%s': %.1f MB %s", name, room.nbytes / 2**20, where)
+    return features
 
 
-def shuffled_batches(
-    features: np.ndarray, targets: np.ndarray, weights: np.ndarray, batch_size: int, order: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields the batches of one epoch in a new random order.
-
-    Args:
-        features: float32 (count, height, width, channels).
-        targets: float32 (count,).
-        weights: float32 (count,).
-        batch_size: images a batch; the last one may be smaller.
-        order: the random generator that draws the order.
-    """
-    indices = order.permutation(len(features))
-    for start in range(0, len(indices), batch_size):
-        # Sorted within the batch: reads from the file go forward, and the order inside a batch does not matter.
-        chosen = np.sort(indices[start : start + batch_size])
-        yield features[chosen], targets[chosen], weights[chosen]
+def _padded(batch: tf.Tensor) -> tf.Tensor:
+    """Fills the last batch up: in batches of one size, an image's features do not depend on its place among others."""
+    missing = _EXTRACTION_BATCH - len(batch)
+    return tf.pad(batch, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else batch
 
 
-def batches(
-    features: np.ndarray, targets: np.ndarray, weights: np.ndarray, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields all batches in order."""
-    for start in range(0, len(features), batch_size):
-        stop = start + batch_size
-        yield np.asarray(features[start:stop]), targets[start:stop], weights[start:stop]
+class MiddleFeatureStore:
+    """Keeps the newest middle features."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key = ""
+        self._features: MiddleFeatures = {}
+
+    def get(self, key: str, extract: Callable[[], MiddleFeatures]) -> MiddleFeatures:
+        """Returns the features of a key; computes them where they are not the newest.
+
+        Args:
+            key: of everything that decides the features: primary module, images, preprocessing.
+            extract: computes them.
+        """
+        with self._lock:
+            if key != self._key:
+                # Let go before new ones are computed: two of them may not fit.
+                self._key, self._features = "", {}
+                self._features = extract()
+                self._key = key
+            else:
+                _logger.info("middle features are those that the last head was trained on")
+            return self._features
+
+
+@cache
+def process_store() -> MiddleFeatureStore:
+    """Returns the store that all heads of this process share."""
+    return MiddleFeatureStore()

@@ -1,11 +1,14 @@
-"""Parameters of training, shared by the primary module and the heads."""
+"""Parameters of training, shared by the primary module, the heads and the baselines."""
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.models.parameters import LayerParameters
 from components.parameters import Parameters
+
+BaselineArchitecture = Literal["gdaconv", "postpool", "notl"]
+BaselineTask = Literal["detection", "attribution", "multiclass"]
 
 
 class OperatingPointParameters(Parameters):
@@ -29,14 +32,21 @@ class TrainingParameters(Parameters):
             in any case.
         monitor: what makes an epoch better: a lower "loss", as published, or a higher "roc_auc" (a lower loss where
             that is equal). On small eval splits the loss rises with over-confidence while the ranking still improves.
-        batch_size: images a step.
-        learning_rate: of Adam.
-        class_weights: "balanced" gives both classes the same total weight; "none" as published.
+        batch_size: images a step, all workers together.
+        learning_rate: of Adam, constant.
+        class_weights: "balanced" gives all classes the same total weight in the loss; "none" as published.
+        sampling: "shuffled", every image once an epoch; or "balanced", every class equally often in epochs of the same
+            length. Balanced training batches need no class weights, which then apply to the eval split alone.
         seed: of initial weights and shuffling.
+        deterministic: the same seed gives the same weights on the same machine, bit by bit.
         layers: initialisation and batch normalisation.
         operating_point: how the threshold is chosen.
-        memory_budget_mb: decoded inputs of a split are kept in memory up to this size, and decoded again in each
-            epoch past it. (Middle features lie on disk in any case.)
+        memory_budget_mb: what is computed from images (decoded inputs, middle features) is kept in memory up to this
+            size, all splits together. Past it inputs are decoded again in each epoch, and middle features are read
+            from a temporary file.
+        strategy: "single", one device; "mirrored", all GPUs of this machine; "multi_worker", several processes: those
+            of the cluster that TF_CONFIG describes, or as many as `workers` on this machine.
+        workers: processes of strategy "multi_worker" where no TF_CONFIG is set.
     """
 
     epochs: int = Field(default=100, ge=1)
@@ -45,7 +55,50 @@ class TrainingParameters(Parameters):
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
     class_weights: Literal["balanced", "none"] = "balanced"
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
     seed: int = Field(default=2021, ge=0, lt=2**31)
+    deterministic: bool = True
     layers: LayerParameters = LayerParameters()
     operating_point: OperatingPointParameters = OperatingPointParameters()
     memory_budget_mb: int = Field(default=1024, ge=0)
+    strategy: Literal["single", "mirrored", "multi_worker"] = "single"
+    workers: int = Field(default=1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _workers_have_a_strategy(self) -> "TrainingParameters":
+        if self.workers > 1 and self.strategy != "multi_worker":
+            raise ValueError(
+                f"workers: must be 1 unless strategy is 'multi_worker', got {self.workers} with strategy "
+                f"'{self.strategy}'. Set strategy: multi_worker, or remove workers."
+            )
+        if self.workers > self.batch_size:
+            raise ValueError(
+                f"workers: must be at most batch_size, got {self.workers} workers for batches of {self.batch_size}: "
+                "each takes its share of every batch. Raise batch_size."
+            )
+        return self
+
+
+class BaselineParameters(Parameters):
+    """One baseline, to be compared with the proposed modules.
+
+    Attributes:
+        architecture: "gdaconv" (Frank et al. 2020), "postpool" (Yu et al. 2019), or "notl", the primary module's
+            network without transfer (Khoo, Lim & Phan 2022).
+        task: "detection", real or synthesised; "attribution", one model a source, one against the rest; "multiclass",
+            one softmax over real and all sources.
+        training: how it is trained.
+    """
+
+    architecture: BaselineArchitecture
+    task: BaselineTask
+    training: TrainingParameters = TrainingParameters()
+
+    @model_validator(mode="after")
+    def _is_no_primary_module(self) -> "BaselineParameters":
+        if self.architecture == "notl" and self.task == "detection":
+            raise ValueError(
+                "task: must not be 'detection' for architecture 'notl': without sources to tell apart it is the "
+                "primary module itself, which is trained anyway. Choose attribution or multiclass, or remove it."
+            )
+        return self

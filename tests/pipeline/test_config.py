@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -8,12 +7,9 @@ from pydantic import ValidationError
 from pipeline.config import (
     ConfigurationError,
     load_config,
-    require_dataset,
     sources_by_span,
     validate_config,
-    with_resolved_span,
 )
-from tests.images import REAL, SIZE, SMOOTH, STRIPES, encode, source_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MINIMAL = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo"}
@@ -55,13 +51,13 @@ def test_every_configuration_of_the_repository_is_valid(path):
 # --- what is refused: (values, field, rule, value received, fix) ---
 
 REFUSED = {
-    "unknown key at the top": ({"nmae": 1}, "nmae", "is not a key", "1", "beam_pipeline_args, data, evaluation, input"),
+    "unknown key at the top": ({"nmae": 1}, "nmae", "is not a key", "1", "keys here: attribution_level, baselines, "),
     "unknown nested key": (
         {"primary": {"batch_sise": 8}},
         "primary.batch_sise",
         "is not a key",
         "8",
-        "keys here: batch_size, class_weights, early_stopping, epochs,",
+        "keys here: batch_size, class_weights, deterministic, early_stopping, epochs,",
     ),
     "unknown key of a source": (
         {"sources": ["a", {"name": "b", "spam": 2}]},
@@ -77,6 +73,21 @@ REFUSED = {
         "0.9",
         "keys here: min_average_precision, min_roc_auc.",
     ),
+    "unknown key of a baseline": (
+        {"baselines": [{"architecture": "gdaconv", "task": "detection", "trainings": {}}]},
+        "baselines.0.trainings",
+        "is not a key",
+        "{}",
+        "keys here: architecture, task, training.",
+    ),
+    "unknown baseline": (
+        {"baselines": [{"architecture": "resnet", "task": "detection"}]},
+        "baselines.0.architecture",
+        "must be 'gdaconv', 'postpool' or 'notl'",
+        "'resnet'",
+        "Choose one",
+    ),
+    "unknown level": ({"attribution_level": "family"}, "attribution_level", "must be", "'family'", "Choose one"),
     "quoted whole number": ({"primary": {"epochs": "3"}}, "primary.epochs", "valid integer", "'3'", "without quotes"),
     "truth value for a number": ({"primary": {"epochs": True}}, "primary.epochs", "valid integer", "True", "whole"),
     "fraction for a count": ({"primary": {"epochs": 2.5}}, "primary.epochs", "valid integer", "2.5", "whole number"),
@@ -146,6 +157,21 @@ def test_a_missing_key_is_named_with_what_to_do():
 
 def test_a_source_that_stands_there_twice_is_named():
     assert "a_celeba is repeated" in refusal(sources=["a_celeba", "b", {"name": "a_celeba", "span": 2}])
+
+
+def test_a_baseline_that_stands_there_twice_is_named():
+    message = refusal(baselines=[{"architecture": "gdaconv", "task": "detection"}] * 2)
+    assert "gdaconv.detection is repeated. Remove it." in message
+
+
+@pytest.mark.parametrize("task", ["attribution", "multiclass"])
+def test_a_baseline_that_attributes_needs_sources(task):
+    message = refusal(baselines=[{"architecture": "postpool", "task": task}])
+    assert f"postpool.{task} needs sources" in message and "task: detection" in message
+
+
+def test_the_variant_without_transfer_is_no_detector():
+    assert "it is the primary module itself" in refusal(baselines=[{"architecture": "notl", "task": "detection"}])
 
 
 def test_all_problems_are_reported_at_once():
@@ -274,86 +300,3 @@ def test_sources_are_grouped_by_span_with_the_main_span_first():
     sources = [{"name": "new_a", "span": 5}, "old_a", {"name": "old_b", "span": 3}, {"name": "new_b", "span": 5}]
     config = validate_config({**MINIMAL, "data": {"dataset": "d", "span": 3}, "sources": sources}, "demo.yaml")
     assert list(sources_by_span(config).items()) == [(3, ["old_a", "old_b"]), (5, ["new_a", "new_b"])]
-
-
-def test_a_dataset_that_is_not_there_is_answered_with_the_command_that_makes_it(tmp_path):
-    config = validate_config({**MINIMAL, "data": {"dataset": str(tmp_path / "absent")}}, "demo.yaml")
-    with pytest.raises(ConfigurationError, match=r"data\.dataset: .*absent is not a folder.*genattr prepare"):
-        require_dataset(config)
-
-
-# --- the dataset that a configuration asks for ---
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    """A dataset of 32 px with spans 1 and 3; smooth_a is in both, stripes_b in span 3 alone."""
-    from components.dataset.parameters import PreparationParameters
-    from components.dataset.prepare import prepare
-
-    root = tmp_path_factory.mktemp("prepared")
-    for span, sources in ((1, (REAL, SMOOTH)), (3, (REAL, SMOOTH, STRIPES))):
-        rng = np.random.default_rng(span)
-        for source in sources:
-            folder = root / f"images-{span}" / ("real" if source == REAL else "fake") / source
-            folder.mkdir(parents=True)
-            for number in range(6):
-                (folder / f"{number}.png").write_bytes(encode(source_image(source, rng)[:SIZE, :SIZE]))
-        prepare(root / f"images-{span}", root / "dataset", PreparationParameters(size=SIZE, span=span, workers=1))
-    return root / "dataset"
-
-
-def asked_of(dataset, span=None, size=SIZE, sources=()):
-    return validate_config(
-        {
-            **MINIMAL,
-            "data": {"dataset": str(dataset), "span": span},
-            "input": {"size": size},
-            "sources": list(sources),
-        },
-        "demo.yaml",
-    )
-
-
-@pytest.mark.parametrize(
-    ("span", "sources"),
-    [(None, [SMOOTH, STRIPES]), (1, [SMOOTH]), (3, [STRIPES]), (1, [SMOOTH, {"name": STRIPES, "span": 3}])],
-)
-def test_a_dataset_that_holds_what_is_asked_for_is_accepted(dataset, span, sources):
-    require_dataset(asked_of(dataset, span, sources=sources))
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ({"span": 2}, r"data\.span: .* has no span 2; there are: span-1, span-3\."),
-        (
-            {"span": 1, "sources": [STRIPES]},
-            r"'stripes_b' has no training image in span 1\. Sources there: real_noise",
-        ),
-        ({"span": 3, "sources": [{"name": STRIPES, "span": 1}]}, r"'stripes_b' has no training image in span 1"),
-        ({"sources": ["smoth_a"]}, r"'smoth_a' has no training image in span 3\. Sources there: .*smooth_a"),
-        ({"sources": [REAL]}, r"'real_noise' is camera-made in span 3; .* Generators there: smooth_a, stripes_b\."),
-        ({"size": 64}, r"input\.size: must be at most 32, .*got 64\."),
-    ],
-)
-def test_what_a_dataset_does_not_hold_is_refused_with_what_it_does_hold(dataset, asked, message):
-    with pytest.raises(ConfigurationError, match=message):
-        require_dataset(asked_of(dataset, **asked))
-
-
-def test_a_folder_without_a_span_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"has no span.*there are: none\. Make one with genattr prepare"):
-        require_dataset(asked_of(tmp_path))
-
-
-def test_the_newest_span_is_written_out_and_a_named_one_kept(dataset):
-    assert with_resolved_span(asked_of(dataset)) == asked_of(dataset, span=3)
-    assert with_resolved_span(asked_of(dataset, span=1)) == asked_of(dataset, span=1)
-
-
-def test_spans_are_compared_as_numbers(tmp_path):
-    for span in ("2", "10", "9"):
-        (tmp_path / f"span-{span}").mkdir()
-        (tmp_path / f"span-{span}" / "manifest.json").touch()
-    assert with_resolved_span(asked_of(tmp_path)).data.span == 10

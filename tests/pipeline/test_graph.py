@@ -147,6 +147,68 @@ def test_without_a_span_the_newest_is_read_and_with_one_that_one(two_sources):
     assert json.loads(parameter(fixed, "range_config"))["static_range"]["start_span_number"] == 2
 
 
+BASELINES = [
+    {"architecture": "gdaconv", "task": "detection"},
+    {"architecture": "postpool", "task": "attribution"},
+    {"architecture": "notl", "task": "multiclass"},
+]
+
+
+@pytest.fixture(scope="module")
+def with_baselines():
+    return compiled("first_a", "second_b", LATER, baselines=BASELINES)
+
+
+def test_baselines_add_a_trainer_each_and_for_attribution_one_a_source_of_the_main_span(
+    with_baselines, with_a_later_span
+):
+    assert set(with_baselines) - set(with_a_later_span) == {
+        "BaselineTrainer.gdaconv.detection",
+        "BaselineTrainer.postpool.attribution.first_a",
+        "BaselineTrainer.postpool.attribution.second_b",
+        "BaselineTrainer.notl.multiclass",
+    }
+
+
+def test_baselines_change_nothing_of_what_is_served(with_baselines, with_a_later_span):
+    for name, node in with_a_later_span.items():
+        assert what_keys_the_cache(with_baselines[name]) == what_keys_the_cache(node), name
+
+
+def test_another_source_trains_the_softmax_again_and_no_other_baseline(with_baselines):
+    """What one network for all classes costs, and heads do not."""
+    wider = compiled("first_a", "second_b", "third_c", LATER, baselines=BASELINES)
+    changed = {
+        name
+        for name, node in with_baselines.items()
+        if name.startswith("Baseline") and what_keys_the_cache(wider[name]) != what_keys_the_cache(node)
+    }
+    assert changed == {"BaselineTrainer.notl.multiclass"}
+
+
+def test_the_level_of_attribution_reaches_heads_baselines_and_the_servable():
+    nodes = compiled(
+        "progan", attribution_level="architecture", baselines=[{"architecture": "notl", "task": "multiclass"}]
+    )
+    for name in ("SecondaryTrainer.progan", "BaselineTrainer.notl.multiclass", "Assembler"):
+        assert parameter(nodes[name], "level") == "architecture", name
+
+
+def test_colours_reach_the_preprocessing():
+    nodes = compiled(input={"representation": "pixel", "colour": "grey"})
+    assert json.loads(parameter(nodes["Transform"], "custom_config"))["colours"] == {"pixel": "grey", "dct": "grey"}
+
+
+def test_a_warm_start_reaches_the_nodes_that_have_an_earlier_model(tmp_path):
+    values = {"name": "demo", "data": {"dataset": "d"}, "output_root": "r", "sources": ["old_a", "new_b"]}
+    earlier = {"PrimaryTrainer": tmp_path / "primary", "SecondaryTrainer.old_a": tmp_path / "head"}
+    pipeline = Compiler().compile(create_pipeline(validate_config(values, "test"), earlier))
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in pipeline.nodes}
+    assert parameter(nodes["PrimaryTrainer"], "warm_start") == str(tmp_path / "primary")
+    assert parameter(nodes["SecondaryTrainer.old_a"], "warm_start") == str(tmp_path / "head")
+    assert parameter(nodes["SecondaryTrainer.new_b"], "warm_start") == ""
+
+
 def test_a_pipeline_without_sources_has_the_primary_module_alone():
     assert sorted(compiled()) == sorted(DATA + PRIMARY + END)
 

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from components.trainer.loop import class_weights, scores, train
+from components.trainer.inputs import StoredInputs
+from components.trainer.loop import LabelledInputs, scores, train
 from components.trainer.parameters import TrainingParameters
 
 
@@ -12,11 +13,10 @@ def classifier(seed=0) -> keras.Model:
     return keras.Model(inputs, unit(inputs))
 
 
-def batches_of(inputs, targets, weights=None, size=16):
-    inputs, targets = np.asarray(inputs, np.float32), np.asarray(targets, np.float32)
-    weights = np.ones_like(targets) if weights is None else np.asarray(weights, np.float32)
-    starts = range(0, len(targets), size)
-    return lambda: [tuple(array[start : start + size] for array in (inputs, targets, weights)) for start in starts]
+def labelled(inputs, targets, weights=None):
+    weights = np.ones(len(targets)) if weights is None else weights
+    stored = StoredInputs(np.asarray(inputs, np.float32))
+    return LabelledInputs(stored, np.asarray(targets, np.int32), np.asarray(weights, np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,11 @@ def test_it_learns_a_separable_problem(separable):
     model = classifier()
     history = train(
         model,
-        batches_of(points[:150], above[:150]),
-        batches_of(points[150:], above[150:]),
+        labelled(points[:150], above[:150]),
+        labelled(points[150:], above[150:]),
         TrainingParameters(epochs=30, learning_rate=0.05),
     )
-    predictions = scores(model, [points[150:].astype(np.float32)]) > 0.5
+    predictions = scores(model, StoredInputs(points[150:].astype(np.float32)), 16) > 0.5
     assert np.mean(predictions == above[150:]) > 0.95
     assert history.val_loss[-1] < history.val_loss[0] / 2
     assert history.val_roc_auc[-1] > 0.99
@@ -47,8 +47,8 @@ def test_the_reported_loss_is_binary_cross_entropy_weighted_by_image(separable):
     model = classifier()
     history = train(
         model,
-        batches_of(points, above),
-        batches_of(points, above, weights),
+        labelled(points, above),
+        labelled(points, above, weights),
         TrainingParameters(epochs=1, learning_rate=1e-3),
     )
     probability = model(points.astype(np.float32)).numpy()[:, 0].astype(float)
@@ -58,8 +58,8 @@ def test_the_reported_loss_is_binary_cross_entropy_weighted_by_image(separable):
 
 # Training wants ever higher scores for the one input (1, 1); in the eval split only 80 % of its kind are positive. The
 # eval loss is therefore lowest where the score passes 0.8, and rises from there on.
-ONE_INPUT = batches_of([[1.0, 1.0]] * 4, [1.0] * 4)
-MIXED = batches_of([[1.0, 1.0]] * 5, [1.0] * 4 + [0.0])
+ONE_INPUT = labelled([[1.0, 1.0]] * 4, [1.0] * 4)
+MIXED = labelled([[1.0, 1.0]] * 5, [1.0] * 4 + [0.0])
 
 
 def parameters_of(epochs, early_stopping):
@@ -92,8 +92,8 @@ def test_the_monitored_measure_decides_which_epoch_is_best():
     histories = {
         monitor: train(
             classifier(),
-            batches_of(points, points[:, 1] > 0),
-            batches_of(noisy_points, noisy_labels),
+            labelled(points, points[:, 1] > 0),
+            labelled(noisy_points, noisy_labels),
             TrainingParameters(epochs=20, early_stopping=20, learning_rate=0.3, monitor=monitor),
         )
         for monitor in ("loss", "roc_auc")
@@ -108,7 +108,7 @@ def test_the_monitored_measure_decides_which_epoch_is_best():
 
 @pytest.mark.parametrize("spoilt", ["training", "validation"])
 def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_lower(spoilt):
-    poisoned = batches_of([[np.nan, 1.0]] * 4, [1.0, 0.0] * 2)
+    poisoned = labelled([[np.nan, 1.0]] * 4, [1.0, 0.0] * 2)
     sets = {"training": ONE_INPUT, "validation": MIXED} | {spoilt: poisoned}
     with pytest.raises(FloatingPointError, match=r"epoch 1: .*nan.*Lower learning_rate \(now 0\.1\)"):
         train(classifier(), sets["training"], sets["validation"], parameters_of(epochs=3, early_stopping=3))
@@ -119,33 +119,23 @@ def test_batch_normalisation_moves_in_training_and_not_in_scoring():
     norm = keras.layers.BatchNormalization()
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(norm(inputs)))
     points = np.random.default_rng(1).normal(5.0, 1.0, (64, 2)).astype(np.float32)
-    scores(model, [points])
+    scores(model, StoredInputs(points), 16)
     np.testing.assert_array_equal(norm.moving_mean, 0.0)
     train(
-        model, batches_of(points, points[:, 0] > 5), batches_of(points, points[:, 0] > 5), TrainingParameters(epochs=1)
+        model,
+        labelled(points, points[:, 0] > 5),
+        labelled(points, points[:, 0] > 5),
+        TrainingParameters(epochs=1, batch_size=16),
     )
     assert (np.asarray(norm.moving_mean) > 0.1).all()
 
 
 def test_tensorboard_logs_are_written_where_asked(tmp_path):
-    train(classifier(), ONE_INPUT, MIXED, parameters_of(1, 1), tmp_path / "logs")
+    train(classifier(), ONE_INPUT, MIXED, parameters_of(1, 1), logs=tmp_path / "logs")
     assert list((tmp_path / "logs").glob("events.out.tfevents.*"))
 
 
 def test_scores_come_in_the_order_of_the_inputs_across_batches():
     model = classifier()
     points = np.random.default_rng(2).normal(size=(10, 2)).astype(np.float32)
-    np.testing.assert_allclose(scores(model, [points[:4], points[4:8], points[8:]]), model(points)[:, 0], rtol=1e-6)
-
-
-@pytest.mark.parametrize("positives", [1, 5, 9])
-def test_balanced_weights_give_both_classes_half_of_the_count(positives):
-    targets = np.array([1] * positives + [0] * (10 - positives))
-    weights = class_weights(targets, "balanced")
-    assert weights[targets == 1].sum() == pytest.approx(5.0)
-    assert weights[targets == 0].sum() == pytest.approx(5.0)
-
-
-@pytest.mark.parametrize(("targets", "rule"), [([1, 0, 0], "none"), ([1, 1], "balanced"), ([0, 0], "balanced")])
-def test_images_weigh_alike_where_nothing_is_to_be_balanced(targets, rule):
-    np.testing.assert_array_equal(class_weights(np.array(targets), rule), 1.0)
+    np.testing.assert_allclose(scores(model, StoredInputs(points), 4), model(points)[:, 0], rtol=1e-6)

@@ -1,0 +1,62 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from components.trainer.sampling import class_weights, epoch_order
+
+TWO_TO_ONE = np.array([0] * 20 + [1] * 10)
+
+
+@pytest.mark.parametrize("positives", [1, 5, 9])
+def test_balanced_weights_give_both_classes_half_of_the_count(positives):
+    targets = np.array([1] * positives + [0] * (10 - positives))
+    weights = class_weights(targets, "balanced")
+    assert weights[targets == 1].sum() == pytest.approx(5.0)
+    assert weights[targets == 0].sum() == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(("targets", "rule"), [([1, 0, 0], "none"), ([1, 1], "balanced"), ([0, 0], "balanced")])
+def test_images_weigh_alike_where_nothing_is_to_be_balanced(targets, rule):
+    np.testing.assert_array_equal(class_weights(np.array(targets), rule), 1.0)
+
+
+def test_balanced_weights_give_each_of_several_classes_the_same_total():
+    targets = np.array([0] * 6 + [1] * 3 + [2])
+    weights = class_weights(targets, "balanced")
+    assert [weights[targets == number].sum() for number in range(3)] == pytest.approx([10 / 3] * 3)
+
+
+def test_a_shuffled_epoch_holds_every_image_once():
+    assert sorted(epoch_order(TWO_TO_ONE, "shuffled", seed=1, epoch=0)) == list(range(30))
+
+
+@pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
+def test_an_epochs_order_follows_from_seed_and_epoch_alone(sampling):
+    orders = {
+        (seed, epoch): tuple(epoch_order(TWO_TO_ONE, sampling, seed, epoch)) for seed in (1, 2) for epoch in (0, 1)
+    }
+    assert len(set(orders.values())) == 4
+    np.random.default_rng().random(7)  # whatever was drawn in between
+    assert tuple(epoch_order(TWO_TO_ONE, sampling, 2, 1)) == orders[2, 1]
+
+
+def test_a_balanced_epoch_is_as_long_and_holds_all_classes_equally_often():
+    for epoch in range(3):
+        order = epoch_order(TWO_TO_ONE, "balanced", 1, epoch)
+        assert Counter(TWO_TO_ONE[order]) == {0: 15, 1: 15}
+        times = Counter(order.tolist())
+        assert {times[image] for image in range(20, 30)} == {1, 2}  # of the small class all come, some twice
+        assert max(times[image] for image in range(20)) == 1
+
+
+def test_images_that_one_balanced_epoch_leaves_out_come_in_others():
+    seen = {int(image) for epoch in range(12) for image in epoch_order(TWO_TO_ONE, "balanced", 1, epoch)}
+    assert seen == set(range(30))
+
+
+def test_where_classes_do_not_divide_the_epoch_they_differ_by_one_image_and_by_turns():
+    targets = np.array([0] * 5 + [1] * 3 + [2] * 2)
+    counts = [Counter(targets[epoch_order(targets, "balanced", 1, epoch)].tolist()) for epoch in range(20)]
+    assert all(sorted(count.values()) == [3, 3, 4] for count in counts)
+    assert {max(count, key=count.__getitem__) for count in counts} == {0, 1, 2}
