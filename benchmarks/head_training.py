@@ -35,9 +35,9 @@ BATCH = 64
 def main(arguments: list[str]) -> int:
     """Runs the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=1024, help="images in the train split (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=512, help="images in the train split (default: %(default)s)")
     parser.add_argument("--size", type=int, default=128, help="height and width in pixels (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of each head (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=30, help="epochs of each head (default: %(default)s)")
     parser.add_argument("--representation", choices=("dct", "pixel"), default="dct", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)

@@ -35,6 +35,9 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
     encoded = tf.reshape(inputs[names.IMAGE_BYTES], [-1])
     windows = image.decode_windows(encoded, int(custom_config["size"]))
     spectrum = dct.log_spectrum(image.channels(windows, colours[DCT]))
-    mean = tft.mean(spectrum, reduce_instance_dims=False)
-    variance = tft.var(spectrum, reduce_instance_dims=False)
+    # Summed in float64: in float32 the order in which images come, which is another in each execution of
+    # ImportExampleGen, would show in the last bits, and the same seed would no longer give the same weights.
+    exact = tf.cast(spectrum, tf.float64)
+    mean = tf.cast(tft.mean(exact, reduce_instance_dims=False), tf.float32)
+    variance = tf.cast(tft.var(exact, reduce_instance_dims=False), tf.float32)
     return {PIXEL: image.pixels(image.channels(windows, colours[PIXEL])), DCT: dct.normalise(spectrum, mean, variance)}

@@ -143,7 +143,7 @@ def test_the_servable_names_the_architecture_and_reads_grey_pixels(of_architectu
 
 @pytest.fixture(scope="module")
 def continued(first_run, image_tree, tmp_path_factory):
-    """A run that starts from the first run's models and goes on with perturbed images."""
+    """A run that starts from the first run's models and goes on with perturbed images; two workers train the primary."""
     from components.dataset.parameters import PreparationParameters
     from components.dataset.prepare import prepare
 
@@ -153,7 +153,7 @@ def continued(first_run, image_tree, tmp_path_factory):
     training = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-12}
     values = {
         **small_configuration(root / "dataset", root / "run"),
-        "primary": training,
+        "primary": {**training, "strategy": "multi_worker", "workers": 2},
         "secondary": training,
         "warm_start": started_from["output_root"],
     }

@@ -113,6 +113,7 @@ def test_impossible_options_are_refused_by_name(tmp_path, change, part):
         ServerOptions(tmp_path, **change)
 
 
+@pytest.mark.e2e
 def test_the_process_writes_one_ready_line_and_ends_cleanly_on_sigterm(model_base, images, tmp_path):
     shutil.copytree(model_base / "3", tmp_path / "7")
     command = [sys.executable, "-m", "serving.server", "--grpc-port", "0", "--rest-port", "0"]
@@ -146,6 +147,7 @@ def test_the_process_writes_one_ready_line_and_ends_cleanly_on_sigterm(model_bas
     assert "stopped" in logged
 
 
+@pytest.mark.e2e
 def test_a_server_whose_starter_is_gone_stops_by_itself(model_base):
     """However the starter ended: its end of the pipe goes with it."""
     command = [sys.executable, "-m", "serving.server", "--grpc-port", "0", "--rest-port", "0", "--until-end-of-input"]

@@ -61,6 +61,7 @@ def killed(tmp_path_factory, splits, transform_graph):
     return job, killed_folder, whole_folder
 
 
+@pytest.mark.e2e
 def test_a_killed_training_leaves_its_state_and_no_other_file(killed):
     _, folder, whole_folder = killed
     assert [path.name for path in (folder / "checkpoints").rglob("*") if path.is_file()] == ["state.npz"]
@@ -68,6 +69,7 @@ def test_a_killed_training_leaves_its_state_and_no_other_file(killed):
     assert not (whole_folder / "checkpoints").exists()
 
 
+@pytest.mark.e2e
 def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(killed):
     job, folder, whole_folder = killed
     said = finish(start_job(next_execution(job), folder, LOGGED))
@@ -84,6 +86,7 @@ def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(killed):
     assert not (folder / "checkpoints").exists()
 
 
+@pytest.mark.e2e
 def test_whatever_decides_the_training_decides_where_its_state_is_kept(killed, tmp_path):
     job = killed[0]
     other_start = tmp_path / "start"

@@ -74,6 +74,7 @@ print(hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()
 """
 
 
+@pytest.mark.e2e
 def test_two_fresh_processes_train_the_same_weights():
     digests = {run_code(FRESH).strip() for _ in range(2)}
     assert len(digests) == 1

@@ -45,6 +45,7 @@ def assert_same_training(one: Path, other: Path):
             assert np.quantile(difference, 0.95) < 0.2e-3, mine.path  # a fifth of one step
 
 
+@pytest.mark.e2e
 def test_two_workers_train_what_one_does(alone, tmp_path, splits, transform_graph, caplog):
     two = TRAINING.model_copy(update={"strategy": "multi_worker", "workers": 2})
     with caplog.at_level(logging.INFO, "components.trainer.loop"):
@@ -58,6 +59,7 @@ def test_two_workers_train_what_one_does(alone, tmp_path, splits, transform_grap
     assert not (tmp_path / "checkpoints").exists()
 
 
+@pytest.mark.e2e
 def test_two_devices_of_one_process_train_what_one_does(alone, tmp_path, splits, transform_graph):
     mirrored = TRAINING.model_copy(update={"strategy": "mirrored"})
     two_devices = (

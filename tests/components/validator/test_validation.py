@@ -146,6 +146,7 @@ def exported(tmp_path_factory):
     )
 
 
+@pytest.mark.e2e
 def test_a_servable_that_answers_as_its_models_passes_on_a_real_server(exported, splits):
     servable, primary, heads = exported
     record = validate(servable, primary, heads, splits["test"], ValidationParameters(images=9))
