@@ -4,7 +4,6 @@ Records are streamed: an image is in memory while its batch is asked, and what s
 name. No image is dropped: the last batch may be small, and what the servable refuses is listed with the reason.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +20,11 @@ from components.evaluator import servable_files
 from components.evaluator.servable_metrics import evaluation_figures
 from components.evaluator.servable_report import REFUSED_SHOWN, render_evaluation
 from components.evaluator.servable_scores import PRIMARY, UNPERTURBED, Answers, Images, ServableScores, match_heads
-from components.features.names import AttributionLevel
 from pipeline.evaluation_data import EvaluatedDataset, Record, open_dataset, perturbed, read_records
+from pipeline.servable_description import ServableDescription, describe
 from serving import contract
 from serving.answers import Answer, PredictionError, Predictor
 from serving.errors import ServableError
-from serving.versions import Version, find_version
 
 Progress = Callable[[int, int, str], None]
 
@@ -61,33 +59,6 @@ class EvaluationOptions:
             raise ValueError(f"--batch-size: must be 1 to {contract.MAX_BATCH_ROWS}, got {self.batch_size}.")
         if strange := [name for name in self.perturbations if name not in ORDER]:
             raise ValueError(f"--perturb: must be of {', '.join(ORDER)}, got {', '.join(strange)}.")
-
-
-@dataclass(frozen=True)
-class ServableDescription:
-    """What a servable says of itself.
-
-    Attributes:
-        version: where it lies.
-        detection: operating point of the primary module, 0..1.
-        sources: operating point of each head, in the order of the outputs.
-        level: what its heads are named after.
-        size: height and width in pixels of the window that it looks at, None where it does not say.
-        representation: what its models read, "" where it does not say.
-    """
-
-    version: Version
-    detection: float
-    sources: dict[str, float]
-    level: AttributionLevel
-    size: int | None
-    representation: str
-
-    def in_words(self) -> str:
-        """Returns one sentence."""
-        window = f"a window of {self.size} x {self.size} pixels" if self.size else "windows of unknown size"
-        read = f"{self.representation} input" if self.representation else "unknown input"
-        return f"Version {self.version.number}: {read}, {window}, heads: {', '.join(self.sources) or 'none'}."
 
 
 @dataclass(frozen=True)
@@ -126,35 +97,6 @@ def check(options: EvaluationOptions) -> tuple[ServableDescription, EvaluatedDat
         )
     match_heads(list(servable.sources), dataset.sources, servable.level)
     return servable, dataset
-
-
-def describe(path: Path) -> ServableDescription:
-    """Reads what a servable says of itself, without loading it.
-
-    Raises:
-        ServableError: if there is no servable, or its operating points are missing or damaged.
-    """
-    version = find_version(Path(path))
-    file = version.path / contract.ASSET_OPERATING_POINTS
-    again = "Export the servable again with this release."
-    try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-        points = [("detection", said["detection"]), *said["sources"].items()]
-        if wrong := [name for name, value in points if not 0 <= float(value) <= 1]:
-            raise ServableError(f"{file}: the operating point of '{wrong[0]}' must lie in 0..1. {again}")
-        inputs = said.get("input", {})
-        return ServableDescription(
-            version=version,
-            detection=float(said["detection"]),
-            sources={str(name): float(value) for name, value in said["sources"].items()},
-            level="architecture" if said.get("level") == "architecture" else "instance",
-            size=int(inputs["size"]) if "size" in inputs else None,
-            representation=str(inputs.get("representation", "")),
-        )
-    except OSError as error:
-        raise ServableError(f"{file}: cannot be read: {error.strerror or error}. {again}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ServableError(f"{file}: is damaged: {error}. {again}") from error
 
 
 def evaluate(

@@ -143,7 +143,7 @@ def test_the_servable_names_the_architecture_and_reads_grey_pixels(of_architectu
 
 @pytest.fixture(scope="module")
 def continued(first_run, image_tree, tmp_path_factory):
-    """A run that starts from the first run's models and goes on with perturbed images; two workers train the primary."""
+    """A run that goes on from the first run's models with perturbed images; two workers train the primary module."""
     from components.dataset.parameters import PreparationParameters
     from components.dataset.prepare import prepare
 

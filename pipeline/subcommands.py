@@ -1,0 +1,30 @@
+"""How a command of `genattr` is declared: one parser each, with an example in its help."""
+
+import argparse
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(commands: Commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    """Adds a command.
+
+    Args:
+        commands: to add to.
+        name: as it is typed.
+        summary: one line, without a capital or a full stop.
+        example: shown below the options.
+
+    Returns:
+        Its parser, to add arguments to.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n  {example}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--verbose", action="store_true", help="log what the libraries say, and tracebacks")
+    return parser
