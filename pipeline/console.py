@@ -238,6 +238,8 @@ class RunConsole:
             self._console.print(_models_table(outcome))
         if report.baselines:
             self._console.print(_baselines_table(outcome))
+        for warning in report.data.warnings if report.data else ():
+            self._console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
         color = "green" if report.outcome == "pushed" else "red"
         self._console.print(f"[{color}]{report.outcome}[/] {escape(report.message)}", soft_wrap=True)
         if report.servable:
@@ -265,6 +267,7 @@ def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
             }
             for model in report.models
         ],
+        "warnings": list(report.data.warnings) if report.data else [],
         "comparison": _comparison_values(outcome),
     }
 
