@@ -42,6 +42,11 @@ def test_an_attribution_baseline_tells_one_source_from_everything_else(splits):
     np.testing.assert_array_equal(trained.scores["eval"].labels, splits["eval"].sources == STRIPES)
 
 
+def test_an_attribution_baseline_at_architecture_level_learns_all_sources_of_its_architecture(splits):
+    trained = train_on(splits, "notl", "attribution", source="stripes", level="architecture")
+    np.testing.assert_array_equal(trained.scores["eval"].labels, splits["eval"].sources == STRIPES)
+
+
 def test_a_multiclass_baseline_scores_every_class(splits):
     trained = train_on(splits, "gdaconv", "multiclass", sources=(STRIPES, SMOOTH))
     scored = trained.scores["test"]

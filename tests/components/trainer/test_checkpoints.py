@@ -107,6 +107,15 @@ def test_whatever_decides_the_training_decides_where_its_state_is_kept(killed, t
     assert next_execution(job).identity == job.identity
 
 
+def test_a_heads_primary_module_decides_where_its_state_is_kept(tmp_path, splits):
+    job = make_job(tmp_path, splits, "graph", TRAINING, source="stripes_b", primary=str(tmp_path))
+    identities = set()
+    for content in (b"weights", b"other weights"):
+        (tmp_path / artifacts.MODEL_FILE).write_bytes(content)
+        identities |= {job.identity, next_execution(job).identity}
+    assert len(identities) == 2
+
+
 def state_of(value):
     return TrainingState(
         [np.full((2, 3), value, np.float32), np.full(2, value, np.float32)],
@@ -160,8 +169,29 @@ def _with_one_more_layer(file):
     Checkpoint(file.parent).write(other)
 
 
+def _of_another_type(file):
+    other = state_of(1)
+    other.weights[0] = other.weights[0].astype(np.float64)
+    Checkpoint(file.parent).write(other)
+
+
+def _with_another_history(file):
+    other = state_of(1)
+    other.history["accuracy"] = [0.5]
+    Checkpoint(file.parent).write(other)
+
+
 @pytest.mark.parametrize(
-    "damage", [_truncated, _flipped, lambda file: file.write_bytes(b""), _of_another_model, _with_one_more_layer]
+    "damage",
+    [
+        _truncated,
+        _flipped,
+        lambda file: file.write_bytes(b""),
+        _of_another_model,
+        _with_one_more_layer,
+        _of_another_type,
+        _with_another_history,
+    ],
 )
 def test_a_state_that_cannot_be_used_is_reported_and_training_starts_anew(tmp_path, caplog, damage):
     checkpoint = Checkpoint(tmp_path / "state")

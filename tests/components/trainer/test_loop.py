@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from components.trainer.checkpoints import Checkpoint
 from components.trainer.inputs import StoredInputs
 from components.trainer.loop import LabelledInputs, scores, train
 from components.trainer.parameters import TrainingParameters
@@ -56,6 +57,41 @@ def test_the_reported_loss_is_binary_cross_entropy_weighted_by_image(separable):
     assert history.val_loss[0] == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_training_loss_weighs_each_image_once_however_batches_divide_them(separable):
+    points, above = separable[0][:10], separable[1][:10]
+    weights = np.linspace(0.1, 3.0, 10)
+    model = classifier()
+    probability = model(points.astype(np.float32)).numpy()[:, 0].astype(float)
+    expected = np.mean(weights * -np.where(above, np.log(probability), np.log(1.0 - probability)))
+    parameters = TrainingParameters(epochs=1, batch_size=9, learning_rate=1e-9)  # a batch of nine and one of one
+    history = train(model, labelled(points, above, weights), labelled(points, above), parameters)
+    assert history.loss[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_epoch_takes_each_image_once_in_an_order_of_its_own(separable):
+    asked_for = []
+
+    class Spied(StoredInputs):
+        def batches(self, indices):
+            batches = list(indices)
+            asked_for.append([tuple(batch) for batch in batches])
+            return super().batches(batches)
+
+    inputs = Spied(separable[0][:20].astype(np.float32))
+    training = LabelledInputs(inputs, separable[1][:20].astype(np.int32), np.ones(20, np.float32))
+    train(classifier(), training, MIXED, TrainingParameters(epochs=3, batch_size=6))
+    assert [[len(batch) for batch in epoch] for epoch in asked_for] == [[6, 6, 6, 2]] * 3
+    assert all(sorted(sum(epoch, ())) == list(range(20)) for epoch in asked_for)
+    assert len({frozenset(epoch[0]) for epoch in asked_for}) == 3
+
+
+def test_an_image_of_weight_zero_teaches_nothing():
+    model, untrained = classifier(), classifier()
+    train(model, labelled([[1.0, 1.0]] * 4, [1.0] * 4, [0.0] * 4), MIXED, parameters_of(epochs=1, early_stopping=1))
+    for weight, before in zip(model.get_weights(), untrained.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, before)
+
+
 # Training wants ever higher scores for the one input (1, 1); in the eval split only 80 % of its kind are positive. The
 # eval loss is therefore lowest where the score passes 0.8, and rises from there on.
 ONE_INPUT = labelled([[1.0, 1.0]] * 4, [1.0] * 4)
@@ -83,6 +119,35 @@ def test_the_weights_of_the_best_epoch_are_kept(epochs):
     train(ended_there, ONE_INPUT, MIXED, parameters_of(epochs=history.best_epoch + 1, early_stopping=100))
     for kept, expected in zip(stopped.get_weights(), ended_there.get_weights(), strict=True):
         np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_training_that_is_taken_up_after_its_best_epoch_ends_as_one_that_was_not_interrupted(tmp_path):
+    whole, begun, taken_up = classifier(), classifier(), classifier(seed=1)
+    expected = train(whole, ONE_INPUT, MIXED, parameters_of(epochs=100, early_stopping=4))
+    until = expected.best_epoch + 3
+    train(begun, ONE_INPUT, MIXED, parameters_of(until, early_stopping=4), checkpoint=Checkpoint(tmp_path / "state"))
+    history = train(
+        taken_up,
+        ONE_INPUT,
+        MIXED,
+        parameters_of(epochs=100, early_stopping=4),
+        checkpoint=Checkpoint(tmp_path / "state"),
+    )
+    assert (history.loss, history.val_loss) == (expected.loss, expected.val_loss)
+    assert history.best_epoch == expected.best_epoch
+    for mine, other in zip(taken_up.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_a_training_goes_on_with_the_moments_of_its_optimizer(tmp_path):
+    # Before the best epoch: what comes after the interruption decides the weights.
+    whole, begun, taken_up = classifier(), classifier(), classifier(seed=1)
+    train(whole, ONE_INPUT, ONE_INPUT, parameters_of(epochs=6, early_stopping=6))
+    for model, epochs in ((begun, 3), (taken_up, 6)):
+        parameters = parameters_of(epochs, early_stopping=6)
+        train(model, ONE_INPUT, ONE_INPUT, parameters, checkpoint=Checkpoint(tmp_path / "state"))
+    for mine, other in zip(taken_up.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_the_monitored_measure_decides_which_epoch_is_best():

@@ -10,11 +10,14 @@ import tensorflow as tf
 from components.features.parameters import InputParameters
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
+from components.trainer import job
 from components.trainer.examples import image_bytes
 from components.trainer.inputs import MemoryBudget
 from components.trainer.middle_features import MiddleFeatureStore, extract_middle_features
 from components.trainer.modules import train_head
 from components.trainer.parameters import TrainingParameters
+from components.trainer.strategies import Replicas
+from tests.components.trainer.jobs import make_job
 from tests.images import SMOOTH, STRIPES
 from tests.transforms import FixedTransform
 
@@ -111,6 +114,30 @@ def test_a_store_keeps_the_newest_features_alone():
     get("one")
     assert computed == ["one", "two", "one"]
     assert store.get("one", pytest.fail)
+
+
+def test_heads_share_features_only_of_one_primary_module_and_the_same_images(splits, tmp_path, monkeypatch):
+    store, extracted = MiddleFeatureStore(), []
+    monkeypatch.setattr(job, "process_store", lambda: store)
+    monkeypatch.setattr(job.artifacts, "read_model", lambda folder: (folder / job.artifacts.MODEL_FILE).read_bytes())
+    monkeypatch.setattr(job, "extract_middle_features", lambda primary, *_: extracted.append(primary) or {})
+    monkeypatch.setattr(job, "train_head", lambda *_: None)
+    monkeypatch.setattr(job, "ExportedTransform", lambda _: None)
+    monkeypatch.setattr(job, "_write", lambda *_: None)
+
+    def train_heads(content, of_splits, graph="graph"):
+        (tmp_path / job.artifacts.MODEL_FILE).write_bytes(content)
+        for source in (STRIPES, SMOOTH):
+            primary = {"source": source, "primary": str(tmp_path)}
+            job.run_job(make_job(tmp_path, of_splits, graph, TrainingParameters(), **primary), Replicas())
+
+    train_heads(b"one", splits)
+    assert extracted == [b"one"]
+    train_heads(b"two", splits)  # in the folder of the first
+    assert extracted == [b"one", b"two"]
+    train_heads(b"two", {"train": splits["train"], "eval": splits["test"]})
+    train_heads(b"two", splits, "another graph")
+    assert len(extracted) == 4
 
 
 def test_a_failed_extraction_is_not_kept():

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import tempfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.evaluator.operating_point import OperatingPoint
+from components.evaluator.operating_point import OperatingPoint, choose_threshold
 from components.features.parameters import InputParameters
 from components.trainer import artifacts
 from components.trainer.examples import image_bytes, read_split
@@ -16,8 +17,9 @@ from components.trainer.fitting import FittingOptions
 from components.trainer.inputs import MemoryBudget
 from components.trainer.loop import History
 from components.trainer.middle_features import extract_middle_features
-from components.trainer.modules import train_head, train_primary
+from components.trainer.modules import of_images, train_head, train_primary
 from components.trainer.parameters import OperatingPointParameters, TrainingParameters
+from components.trainer.strategies import Replicas
 from components.trainer.trained import SplitScores, TrainedModule
 from tests.images import REAL, SMOOTH, STRIPES, encode, noise, write_examples
 from tests.transforms import FixedTransform
@@ -81,6 +83,35 @@ def test_another_seed_trains_another_primary_module(trained_primary, other_prima
 
 def test_a_fixed_operating_point_is_taken_as_it_is(other_primary):
     assert other_primary.operating_point.threshold == 0.37
+
+
+def test_the_threshold_is_chosen_on_the_eval_split(trained_primary):
+    on_split = {
+        name: choose_threshold(scored.labels, scored.scores, "balanced_accuracy", 0.5).threshold
+        for name, scored in trained_primary.scores.items()
+    }
+    assert on_split["eval"] != on_split["test"]
+    assert trained_primary.operating_point.threshold == on_split["eval"]
+
+
+def test_class_weights_apply_to_shuffled_batches_and_not_to_balanced_ones(splits, middle):
+    losses = {}
+    for sampling in ("shuffled", "balanced"):
+        for rule in ("balanced", "none"):
+            options = {"epochs": 1, "batch_size": 72, "sampling": sampling, "class_weights": rule}
+            parameters = PARAMETERS.model_copy(update=options)
+            losses[sampling, rule] = train_head(STRIPES, middle[0], splits, INPUTS, parameters).history.loss[0]
+    assert losses["shuffled", "balanced"] != pytest.approx(losses["shuffled", "none"], rel=1e-3)
+    assert losses["balanced", "balanced"] == losses["balanced", "none"]
+
+
+def test_temporary_files_of_inputs_lie_in_the_folder_for_them(splits, transform, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    parameters = PARAMETERS.model_copy(update={"memory_budget_mb": 0})
+    inputs = of_images(splits, transform, INPUTS, parameters, FittingOptions(scratch=tmp_path))
+    assert inputs["train"].count == splits["train"].count
+    with pytest.raises(FileNotFoundError):
+        of_images(splits, transform, INPUTS, parameters, FittingOptions())
 
 
 @pytest.mark.parametrize(("source", "missing"), [(REAL, "fake"), (SMOOTH, "real")])
@@ -155,6 +186,15 @@ def test_a_warm_start_begins_with_the_weights_and_takes_a_fresh_step_of_the_conf
         np.testing.assert_array_equal(one, two)
 
 
+def test_a_warm_start_reaches_the_model_of_a_strategy(splits, middle, trained_head):
+    still = PARAMETERS.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
+    options = FittingOptions(start=trained_head.model, replicas=Replicas(tf.distribute.MirroredStrategy(["CPU:0"])))
+    head = train_head(STRIPES, middle[0], splits, INPUTS, still, options=options)
+    for weight, before in zip(head.model.weights, trained_head.model.get_weights(), strict=True):
+        if weight.name == "kernel":
+            np.testing.assert_allclose(weight, before, atol=1e-6)
+
+
 def test_a_warm_start_from_another_architecture_is_refused_with_what_differs(splits, middle, trained_primary):
     with pytest.raises(ValueError, match=r"warm_start: must be a model of the same .*aConv_01/kernel: .* absent there"):
         train_head(STRIPES, middle[0], splits, INPUTS, PARAMETERS, options=FittingOptions(start=trained_primary.model))
@@ -178,7 +218,7 @@ def scored_module(splits):
         )
         for name in ("eval", "test")
     }
-    history = History(loss=[0.7, 0.5], val_loss=[0.6, float("nan")], val_roc_auc=[0.5, 0.75], seconds=[1.0, 2.0])
+    history = History([0.7, 0.5], [0.6, float("nan")], [0.5, 0.75], seconds=[1.0, 2.0], best_epoch=1)
     return TrainedModule(model, OperatingPoint(0.25, "fixed", "set in the configuration"), history, scored, 12.5)
 
 
@@ -231,5 +271,5 @@ def test_scores_hold_plain_arrays_only(scored_module, tmp_path):
 def test_a_history_reads_back(scored_module, tmp_path):
     artifacts.write_run(tmp_path, scored_module)
     history = artifacts.read_history(tmp_path)
-    assert (history["loss"], history["val_roc_auc"], history["best_epoch"]) == ([0.7, 0.5], [0.5, 0.75], 0)
+    assert (history["loss"], history["val_roc_auc"], history["best_epoch"]) == ([0.7, 0.5], [0.5, 0.75], 1)
     assert json.loads((tmp_path / artifacts.HISTORY_FILE).read_text()).keys() == history.keys()

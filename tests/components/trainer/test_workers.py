@@ -76,7 +76,7 @@ import json, os, sys, time
 if json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 1:
     sys.exit("disk full")
 open(sys.argv[1] + ".pid", "w").write(str(os.getpid()))
-time.sleep(600)
+time.sleep(60)
 """
 
 
@@ -95,7 +95,7 @@ def test_a_worker_that_dies_ends_the_others_and_fails_the_node_with_its_last_lin
 
 def test_a_worker_ends_when_whoever_started_it_is_gone(tmp_path):
     code = "import sys, time\nfrom components.trainer import worker\nimport threading\n"
-    code += "threading.Thread(target=worker._end_with_input, daemon=True).start()\ntime.sleep(600)\n"
+    code += "threading.Thread(target=worker._end_with_input, daemon=True).start()\ntime.sleep(60)\n"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     assert process.poll() is None
     process.stdin.close()
