@@ -93,17 +93,15 @@ def newest_models(metadata_path: Path) -> dict[str, Path]:
         # Names of pipelines and of nodes may both hold dots: the longest pipeline that fits is the one.
         owner = max((name for name in pipelines if context.name.startswith(f"{name}.")), key=len, default="")
         node = context.name.removeprefix(f"{owner}.")
-        finished = [
-            execution.id
-            for execution in store.get_executions_by_context(context.id)
-            if execution.last_known_state == metadata_store_pb2.Execution.COMPLETE
-        ]
-        for execution in sorted(finished, reverse=True) if node.startswith(_TRAINERS) else ():
-            model = NodeRecord("COMPLETE", _outputs_of(store, store.get_executions_by_id([execution])[0])).output(
-                "model"
-            )
-            if model is not None and model.path.is_dir():
-                newest[node] = model.path
+        if not node.startswith(_TRAINERS):
+            continue
+        executions = store.get_executions_by_context(context.id)
+        for execution in sorted(executions, key=lambda execution: execution.id, reverse=True):
+            if execution.last_known_state != metadata_store_pb2.Execution.COMPLETE:
+                continue
+            models = _outputs_of(store, execution).get("model", [])
+            if models and models[0].path.is_dir():
+                newest[node] = models[0].path
                 break
     return newest
 

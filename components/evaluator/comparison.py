@@ -69,12 +69,11 @@ class MulticlassRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that the report shows of baselines; `curves` are titles and training curves."""
+    """The proposed modules and the baselines, question by question."""
 
     detection: tuple[BinaryRow, ...]
     attribution: tuple[BinaryRow, ...]
     multiclass: tuple[MulticlassRow, ...]
-    curves: tuple[tuple[str, plots.Plot], ...]
 
 
 def compare(
@@ -117,12 +116,16 @@ def compare(
         tuple(_with_best(detection)),
         tuple(row for question in asked for row in _with_best([r for r in attribution if r.question == question])),
         tuple(multiclass),
-        tuple(
-            (title_of(baseline), plots.history_plot(curves, f"baseline-{index}", f"Training of {title_of(baseline)}"))
-            for index, baseline in enumerate(baselines)
-            if (curves := {name: values for name, values in baseline.history.items() if len(values)})
-        ),
     )
+
+
+def training_curves(baselines: Sequence[BaselineReport]) -> list[tuple[str, plots.Plot]]:
+    """Draws the training of each baseline that recorded any: title and plot."""
+    return [
+        (title_of(baseline), plots.history_plot(curves, f"baseline-{index}", f"Training of {title_of(baseline)}"))
+        for index, baseline in enumerate(baselines)
+        if (curves := {name: values for name, values in baseline.history.items() if len(values)})
+    ]
 
 
 def title_of(baseline: BaselineReport) -> str:

@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from components.evaluator import report_text, report_view
-from components.evaluator.comparison import compare
+from components.evaluator.comparison import compare, training_curves
 from components.evaluator.model_view import cautions, model_view, source_rows
 from components.evaluator.plots import Plot
 from components.evaluator.report_data import (
@@ -70,6 +70,7 @@ def render(report: RunReport) -> str:
         source_rows=source_rows(report.models),
         confusion_rows=report_view.confusion_rows(report),
         comparison=compare(report.models, report.baselines, report.combined),
+        baseline_curves=training_curves(report.baselines),
         nodes=report_view.node_rows(report.nodes),
         cards_shown=CARDS_SHOWN,
     )

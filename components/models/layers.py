@@ -11,6 +11,17 @@ BATCH_NORM_EPSILON = 1e-3
 Block = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
+def require_divisible_by_eight(input_shape: tuple[int, int, int]) -> None:
+    """Refuses an input (height, width, channels) that cannot be halved three times.
+
+    Raises:
+        ValueError: if height or width is not divisible by 8.
+    """
+    height, width, _ = input_shape
+    if height % 8 or width % 8:
+        raise ValueError(f"input_shape: height and width must be divisible by 8, got {input_shape}.")
+
+
 class LayerFactory:
     """Makes the named layers of one module, each with an initialiser of its own.
 

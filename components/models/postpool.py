@@ -8,7 +8,7 @@ of Khoo, Lim & Phan 2022 (arXiv 2203.09777).
 
 import keras
 
-from components.models.layers import Block, LayerFactory
+from components.models.layers import Block, LayerFactory, require_divisible_by_eight
 from components.models.parameters import LayerParameters
 
 DECISION_LAYER = "blDecision"
@@ -67,9 +67,7 @@ def build_postpool(
     Raises:
         ValueError: if height or width is not divisible by 8, or classes is below 1.
     """
-    height, width, _ = input_shape
-    if height % 8 or width % 8:
-        raise ValueError(f"input_shape: height and width must be divisible by 8, got {input_shape}.")
+    require_divisible_by_eight(input_shape)
     layers = _LeakyLayers("bl", parameters, seed)
     decision = layers.classes(classes)
     inputs = keras.Input(input_shape, name="blInput")

@@ -8,7 +8,7 @@ Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777). Layer names are those of the p
 
 import keras
 
-from components.models.layers import LayerFactory
+from components.models.layers import LayerFactory, require_divisible_by_eight
 from components.models.parameters import LayerParameters
 
 MIDDLE_LAYER = "dRelu_04"  # (batch, size / 4, size / 4, 16)
@@ -38,9 +38,7 @@ def build_primary(
     Raises:
         ValueError: if height or width is not divisible by 8.
     """
-    height, width, _ = input_shape
-    if height % 8 or width % 8:
-        raise ValueError(f"input_shape: height and width must be divisible by 8, got {input_shape}.")
+    require_divisible_by_eight(input_shape)
     layers = LayerFactory("d", parameters, seed)
     inputs = keras.Input(input_shape, name="dInput")
     features = layers.block(1, filters=3, kernel=3, normalise=False)(inputs)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from components.evaluator.comparison import compare, multiclass_figures
+from components.evaluator.comparison import compare, multiclass_figures, training_curves
 from components.evaluator.report_data import BaselineReport, CombinedHeads, ModelReport, ScoreSet
 
 CLASSES = ("real", "progan_a", "sngan_b")
@@ -133,8 +133,15 @@ def test_a_question_of_one_class_marks_nobody_as_best():
     assert [row.best for row in compared.detection] == [False, False]
 
 
-def test_training_curves_carry_the_baselines_title(comparison):
-    assert [title for title, _ in comparison.curves] == [
+def test_training_curves_carry_the_baselines_title():
+    drawn = training_curves(
+        [
+            baseline("detection", FAKE, SOFTMAX[:, 0]),
+            baseline("attribution", PROGAN, SOFTMAX[:, 0], source="progan_a", architecture="postpool"),
+            baseline("multiclass", LABELS, SOFTMAX, architecture="notl"),
+        ]
+    )
+    assert [title for title, _ in drawn] == [
         "gdaconv, detection",
         "postpool, attribution of progan_a",
         "notl, multiclass",
