@@ -1,7 +1,6 @@
 """What people see on the terminal: progress, tables, one line for an error. Silent where nobody watches."""
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,6 @@ _UNWATCHED_WIDTH = 160
 
 _NODE_WIDTH = 44
 _LINE_START = "\r\x1b[2K"  # back to the start of the line, which is emptied
-_TRAINING_LOGGER = "components.trainer.loop"
 
 _MARKS = {"executed": "[green]executed[/]", "cached": "[cyan]cached[/]", "failed": "[red]failed[/]"}
 
@@ -166,20 +164,6 @@ def say(message: str) -> None:
     _console().print(escape(message), soft_wrap=True)
 
 
-class _EpochHandler(logging.Handler):
-    """Passes the figures of each epoch on; other records of the logger are not its business."""
-
-    def __init__(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
-        super().__init__(logging.INFO)
-        self._listener = listener
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Handles a record of the training loop."""
-        figures = getattr(record, "training_progress", None)
-        if figures is not None:
-            self._listener(figures)
-
-
 class RunConsole:
     """Shows a run: a line a node, and a table at the end.
 
@@ -198,17 +182,17 @@ class RunConsole:
     @contextlib.contextmanager
     def watching_epochs(self) -> Iterator[None]:
         """While the context is open, shows each epoch behind the name of the node that trains, on a terminal only."""
-        handler = _EpochHandler(self._epoch_ended)
-        logger = logging.getLogger(_TRAINING_LOGGER)
-        level = logger.level
-        if self._console.is_terminal and not self._console.quiet:
-            logger.setLevel(logging.INFO)  # what the other handlers let through is up to their own levels
-            logger.addHandler(handler)
-        try:
+        if not self._watched:
             yield
-        finally:
-            logger.removeHandler(handler)
-            logger.setLevel(level)
+            return
+        from components.trainer.progress import watched_epochs
+
+        with watched_epochs(self._epoch_ended):
+            yield
+
+    @property
+    def _watched(self) -> bool:
+        return self._console.is_terminal and not self._console.quiet
 
     def node_started(self, node: str) -> None:
         """Says which node runs; the line is completed when it ends."""
@@ -227,7 +211,7 @@ class RunConsole:
 
     def node_ended(self, node: str, state: str, seconds: float) -> None:
         """Completes the node's line; the last epoch makes room for the outcome."""
-        if self._console.is_terminal and not self._console.quiet:
+        if self._watched:
             self._console.file.write(f"{_LINE_START}  {node:<{_NODE_WIDTH}}")
         self._console.print(f"{_MARKS[state]}{' ' * (9 - len(state))}{seconds:6.1f} s")
 

@@ -21,7 +21,7 @@ from typing import IO
 from components.errors import StepRefusedError
 from components.trainer import worker
 from components.trainer.job import TrainingJob
-from components.trainer.progress import PROGRESS_KEY, report_epoch
+from components.trainer.progress import report_epoch
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CLUSTER = "TF_CONFIG"
@@ -96,7 +96,7 @@ class _Process:
     def _relay_progress(self) -> None:
         for line in self._process.stdout or ():
             if line.startswith(b"{"):
-                report_epoch(json.loads(line)[PROGRESS_KEY])
+                report_epoch(json.loads(line))
 
 
 def _environments(workers: int) -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
 """What a training says while it runs: one log record an epoch, with the figures attached for whoever shows them."""
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 # The console listens to this logger, whichever process trains.
 _logger = logging.getLogger("components.trainer.loop")
@@ -25,3 +26,34 @@ def report_epoch(figures: Figures) -> None:
         *(figures[key] for key in ("name", "epoch", "epochs", "loss", "val_loss", "val_roc_auc", "seconds")),
         extra={PROGRESS_KEY: dict(figures)},
     )
+
+
+@contextlib.contextmanager
+def watched_epochs(listener: Callable[[Figures], None]) -> Iterator[None]:
+    """Passes the figures of every epoch on while the context is open; the logger is left as it was.
+
+    Args:
+        listener: called with the figures that `report_epoch` was given.
+    """
+    handler, level = _EpochHandler(listener), _logger.level
+    _logger.setLevel(logging.INFO)  # what the other handlers let through is up to their own levels
+    _logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        _logger.removeHandler(handler)
+        _logger.setLevel(level)
+
+
+class _EpochHandler(logging.Handler):
+    """Passes figures on; other records of the logger are not its business."""
+
+    def __init__(self, listener: Callable[[Figures], None]) -> None:
+        super().__init__(logging.INFO)
+        self._listener = listener
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Handles a record of the training loop."""
+        figures = getattr(record, PROGRESS_KEY, None)
+        if figures is not None:
+            self._listener(figures)

@@ -5,11 +5,14 @@ when its standard input does, that is, when whoever started it is gone.
 """
 
 import json
-import logging
 import os
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from components.trainer.progress import Figures
 
 _ORPHANED = 3
 
@@ -28,35 +31,22 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     threading.Thread(target=_end_with_input, daemon=True).start()
     from components.trainer.job import TrainingJob, run_job
-    from components.trainer.progress import PROGRESS_KEY
+    from components.trainer.progress import watched_epochs
     from components.trainer.strategies import Replicas, make_strategy
 
     job = TrainingJob.model_validate_json(Path(arguments[0]).read_text())
     # Before anything else: collectives are set up before TensorFlow computes.
     replicas = Replicas(make_strategy(job.training.strategy))
-    relay = _Relay(PROGRESS_KEY)
-    logger = logging.getLogger("components.trainer.loop")
-    logger.addHandler(relay)
-    logger.setLevel(logging.INFO)
-    run_job(job, replicas)
+    with watched_epochs(_write_line):
+        run_job(job, replicas)
     # A worker that leaves early is, to the others, a worker that died: all wait for the chief's last file.
     replicas.wait_for_all()
     return 0
 
 
-class _Relay(logging.Handler):
-    """Writes the figures of log records to standard output."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self._key = key
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Writes one line, for records that carry figures."""
-        figures = getattr(record, self._key, None)
-        if figures:
-            sys.stdout.write(json.dumps({self._key: figures}) + "\n")
-            sys.stdout.flush()
+def _write_line(figures: "Figures") -> None:
+    sys.stdout.write(json.dumps(dict(figures)) + "\n")
+    sys.stdout.flush()
 
 
 def _end_with_input() -> None:
