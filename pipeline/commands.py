@@ -15,7 +15,7 @@ from pipeline.config import ConfigurationError, validated
 from pipeline.quiet import import_tensorflow, quiet_libraries
 
 if TYPE_CHECKING:
-    from serving.pictures import PictureStyle
+    from serving.rendering.pictures import PictureStyle
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -208,10 +208,11 @@ def serve(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """Asks for verdicts. Exit code 1 if any image could not be judged."""
-    from serving import contract, formats
+    from serving import contract
     from serving.client import open_predictor
-    from serving.predict import find_images, predict_files
-    from serving.summary import summarise
+    from serving.client.predict import find_images, predict_files
+    from serving.rendering import formats
+    from serving.rendering.summary import summarise
 
     images = find_images(options.paths)
     style = _picture_style(options, images)
@@ -239,7 +240,7 @@ def predict(options: argparse.Namespace) -> int:
                 else:
                     verdicts.append(row.verdict)
                     if style is not None:
-                        from serving.pictures import write_heatmaps
+                        from serving.rendering.pictures import write_heatmaps
 
                         write_heatmaps(row, options.heatmaps, getattr(predictor, "view", None), style)
                 yield row
@@ -262,7 +263,7 @@ def _picture_style(options: argparse.Namespace, images: Sequence[Path]) -> "Pict
                 option = name.replace("_", "-")
                 raise ValueError(f"--{option}: says how pictures are made, but none are. Add --heatmaps OUT.")
         return None
-    from serving.pictures import PictureStyle, check_names
+    from serving.rendering.pictures import PictureStyle, check_names
 
     style = PictureStyle(options.heatmap_scale or "relative", not options.nolabels, options.sourcetags)
     check_names(images, style)

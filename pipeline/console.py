@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from components.dataset.manifest import Manifest
     from pipeline.local import RunOutcome
-    from serving.answers import Answer
+    from serving.client.answers import Answer
     from serving.server import Addresses
 
 Advance = Callable[[int, int, str], None]

@@ -8,8 +8,8 @@ from components.validator.process import server_process
 from pipeline import commands, console
 from pipeline.arguments import build_parser
 from pipeline.config import PipelineConfig, load_config
-from serving.answers import Answer
 from serving.client import open_predictor
+from serving.client.answers import Answer
 
 _START_TIMEOUT = 120.0
 

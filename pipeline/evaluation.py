@@ -23,7 +23,7 @@ from components.evaluator.servable_scores import PRIMARY, UNPERTURBED, Answers, 
 from pipeline.evaluation_data import EvaluatedDataset, Record, open_dataset, perturbed, read_records
 from pipeline.servable_description import ServableDescription, describe
 from serving import contract
-from serving.answers import Answer, PredictionError, Predictor
+from serving.client.answers import Answer, PredictionError, Predictor
 from serving.errors import ServableError
 
 Progress = Callable[[int, int, str], None]
@@ -118,7 +118,7 @@ def evaluate(
     servable, dataset = check(options)
     # Before anything is asked: a folder that cannot be written should not be found out at the end.
     with servable_files.replacing(options.output) as folder:
-        from serving.local_model import LocalModel  # TensorFlow comes with it
+        from serving.client.local_model import LocalModel  # TensorFlow comes with it
 
         model = LocalModel(servable.version.path)
         judged = judge(model, read_records(dataset), servable, options, dataset.count, progress)

@@ -75,6 +75,11 @@ def test_serving_never_imports_components_or_the_pipeline():
     assert violations(sources("serving"), "components", "pipeline") == []
 
 
+def test_clients_and_the_server_meet_on_the_wire_alone():
+    assert violations(sources("serving/client", "serving/rendering"), "serving.server") == []
+    assert violations(sources("serving/server"), "serving.client", "serving.rendering") == []
+
+
 def test_the_contract_imports_nothing():
     assert list(imports(ROOT / "serving" / "contract.py")) == []
 

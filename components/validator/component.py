@@ -36,7 +36,7 @@ class ServableValidator(base_component.BaseComponent):
                 primary=primary,
                 validation=validation.model_dump_json(),
                 # The server runs in another process: its code is not reached by imports of the executor.
-                source_digest=source_digest(executor.__name__, "serving.server"),
+                source_digest=source_digest(executor.__name__, "serving.server.__main__"),
                 infra_blessing=channel.Channel(type=standard_artifacts.InfraBlessing),
                 **{executor.HEAD_KEY.format(source): head for source, head in heads.items()},
             )

@@ -117,5 +117,5 @@ def test_no_steps_digest_covers_the_pipeline_or_other_steps():
 
 
 def test_the_validators_digest_covers_the_server_that_it_starts():
-    closure = import_closure("components.validator.executor", "serving.server")
-    assert {"serving.server", "serving.client", "serving.grpc_service"} <= set(closure)
+    closure = import_closure("components.validator.executor", "serving.server.__main__")
+    assert {"serving.server.__main__", "serving.client", "serving.server.grpc_service"} <= set(closure)

@@ -297,7 +297,7 @@ def no_model(monkeypatch):
     def fail(*arguments):
         raise AssertionError("loaded the servable before the arguments were checked")
 
-    monkeypatch.setattr("serving.local_model.LocalModel.__init__", fail)
+    monkeypatch.setattr("serving.client.local_model.LocalModel.__init__", fail)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_a_servable_that_answers_for_other_heads_than_it_says_is_refused(servabl
 
 
 def test_an_answer_that_is_no_probability_counts_as_refused(servables, dataset, tmp_path, monkeypatch):
-    from serving.local_model import LocalModel
+    from serving.client.local_model import LocalModel
 
     predict = LocalModel.predict
 

@@ -244,7 +244,7 @@ def test_steps_of_tfx_carry_the_digest_in_their_custom_configuration(two_sources
 
 
 def test_the_validators_digest_covers_the_server(two_sources):
-    expected = source_digest("components.validator.executor", "serving.server")
+    expected = source_digest("components.validator.executor", "serving.server.__main__")
     assert parameter(two_sources["ServableValidator"], "source_digest") == expected
 
 

@@ -9,7 +9,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving import contract
-from serving.answers import Answer, ServerError, ServerUnreachableError, answers_from_outputs
+from serving.client.answers import Answer, ServerError, ServerUnreachableError, answers_from_outputs
 
 
 class GrpcClient:

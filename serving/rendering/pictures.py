@@ -20,8 +20,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from serving.predict import Row
-from serving.view import ModelView
+from serving.client.predict import Row
+from serving.rendering.view import ModelView
 
 Scale = Literal["relative", "absolute", "reference"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from serving import contract, images
-from serving.answers import Answer, PredictionError, Predictor
+from serving.client.answers import Answer, PredictionError, Predictor
 
 # What a folder is searched for. Files that are named themselves are taken whatever their suffix is.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})

@@ -8,7 +8,7 @@ import pytest
 
 from serving import contract
 from serving.errors import InvalidArgumentError
-from serving.json_tensors import Layout, write_outputs
+from serving.server.json_tensors import Layout, write_outputs
 
 MODEL = f"/v1/models/{contract.DEFAULT_MODEL_NAME}"
 PREDICT = f"{MODEL}:predict"

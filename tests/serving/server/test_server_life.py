@@ -16,9 +16,10 @@ import pytest
 from serving.client import ServerError, ServerUnreachableError, open_predictor
 from serving.errors import ServableError, ServerStartError
 from serving.model import Servable
-from serving.server import ServerOptions, main, running_server
+from serving.server import ServerOptions, running_server
+from serving.server.__main__ import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def ports_of(addresses):

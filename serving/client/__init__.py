@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serving import contract
-from serving.answers import Answer, Heatmaps, PredictionError, Predictor, ServerError, ServerUnreachableError
-from serving.rest_client import RestClient
+from serving.client.answers import Answer, Heatmaps, PredictionError, Predictor, ServerError, ServerUnreachableError
+from serving.client.rest_client import RestClient
 
 __all__ = [
     "Answer",
@@ -54,11 +54,11 @@ def open_predictor(
     if sum(way is not None for way in (model, grpc, rest)) != 1:
         raise ValueError("exactly one of model, grpc and rest must be given.")
     if model is not None:
-        from serving.local_model import LocalModel
+        from serving.client.local_model import LocalModel
 
         yield LocalModel(model)
     elif grpc is not None:
-        from serving.grpc_client import GrpcClient
+        from serving.client.grpc_client import GrpcClient
 
         with GrpcClient(grpc, model_name, timeout) as client:
             yield client

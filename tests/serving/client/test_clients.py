@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from serving import contract
-from serving.answers import answers_from_outputs
 from serving.client import PredictionError, ServerError, ServerUnreachableError, open_predictor
-from serving.rest_client import RestClient
+from serving.client.answers import answers_from_outputs
+from serving.client.rest_client import RestClient
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +173,8 @@ def test_the_rest_client_and_predict_files_need_no_tensorflow_and_no_grpc(server
 import json, sys
 from pathlib import Path
 from serving.client import open_predictor
-from serving.predict import find_images, predict_files
-from serving.formats import WRITERS
+from serving.client.predict import find_images, predict_files
+from serving.rendering.formats import WRITERS
 with open_predictor(rest=sys.argv[1]) as predictor:
     WRITERS["jsonl"](predict_files(predictor, find_images([Path(sys.argv[2])])), sys.stdout)
 heavy = [name for name in ("tensorflow", "keras", "grpc", "aiohttp", "matplotlib") if name in sys.modules]

@@ -14,9 +14,7 @@ from typing import Any
 from aiohttp import web
 from google.protobuf import json_format
 
-from serving import contract, json_tensors
-from serving.access_log import AccessLog
-from serving.engine import Engine, ModelRequest
+from serving import contract
 from serving.errors import (
     InternalError,
     InvalidArgumentError,
@@ -24,7 +22,11 @@ from serving.errors import (
     RequestTooLargeError,
     ServingError,
 )
-from serving.json_tensors import Layout
+from serving.server import json_tensors
+from serving.server.access_log import AccessLog
+from serving.server.engine import Engine
+from serving.server.json_tensors import Layout
+from serving.server.requests import ModelRequest
 
 _LOGGER = logging.getLogger(__name__)
 

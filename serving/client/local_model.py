@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serving import contract
-from serving.answers import Answer, PredictionError, answers_from_outputs
+from serving.client.answers import Answer, PredictionError, answers_from_outputs
 from serving.errors import ServableError, ServingError
 from serving.model import Servable, string_array
+from serving.rendering.view import ModelView
 from serving.rows import run_batch
 from serving.versions import Version, find_version
-from serving.view import ModelView
 
 
 class LocalModel:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TextIO
 
 from serving import contract
-from serving.predict import Row
+from serving.client.predict import Row
 
 _UNBOUNDED_WIDTH = 10_000
 

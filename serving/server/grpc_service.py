@@ -19,10 +19,11 @@ from tensorflow_serving.apis import (
 )
 
 from serving import contract
-from serving.access_log import AccessLog
-from serving.engine import Engine, ModelRequest
 from serving.errors import InternalError, InvalidArgumentError, ServingError
 from serving.model import string_array
+from serving.server.access_log import AccessLog
+from serving.server.engine import Engine
+from serving.server.requests import ModelRequest
 from serving.signatures import Signature, TensorSpec
 
 _LOGGER = logging.getLogger(__name__)

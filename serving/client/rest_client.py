@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from serving import contract
-from serving.answers import Answer, ServerError, ServerUnreachableError, answers_from_outputs
+from serving.client.answers import Answer, ServerError, ServerUnreachableError, answers_from_outputs
 
 # TF Serving's own mapping, read backwards. 400 also stands for FAILED_PRECONDITION and OUT_OF_RANGE.
 _CODES = {

@@ -11,11 +11,11 @@ from PIL import Image
 
 from pipeline.arguments import build_parser
 from serving import contract
-from serving.answers import Answer, Heatmaps
 from serving.client import open_predictor
-from serving.pictures import PictureStyle, Scale, check_names, heatmap_overlay, picture_name, write_heatmaps
-from serving.predict import Row, find_images, predict_files
-from serving.view import ModelView
+from serving.client.answers import Answer, Heatmaps
+from serving.client.predict import Row, find_images, predict_files
+from serving.rendering.pictures import PictureStyle, Scale, check_names, heatmap_overlay, picture_name, write_heatmaps
+from serving.rendering.view import ModelView
 
 TURBO, JET = mpl.colormaps["turbo"], mpl.colormaps["jet"]
 

@@ -7,7 +7,6 @@ here, so that the two cannot drift apart.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -15,34 +14,10 @@ import numpy as np
 from serving.errors import BatchTooLargeError, InvalidArgumentError, ModelNotFoundError
 from serving.model import Prediction, Servable
 from serving.rows import run_batch
+from serving.server.requests import ModelRequest, VersionStatus
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-@dataclass(frozen=True)
-class ModelRequest:
-    """Which model, version and signature a request is for.
-
-    Attributes:
-        name: the model's name.
-        version: the version, or None for the newest.
-        label: a version's label; the server knows none yet, so that any is refused.
-        signature: name of the signature; empty means `serving_default`.
-    """
-
-    name: str
-    version: int | None = None
-    label: str = ""
-    signature: str = ""
-
-
-@dataclass(frozen=True)
-class VersionStatus:
-    """State of one version, as ModelService reports it: `state` is TF Serving's name for it, e.g. "AVAILABLE"."""
-
-    version: int
-    state: str
 
 
 class Engine:

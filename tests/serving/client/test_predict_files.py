@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from serving.answers import Answer, PredictionError
 from serving.client import open_predictor
-from serving.formats import WRITERS, write_csv, write_jsonl, write_table
-from serving.predict import Row, find_images, predict_files
+from serving.client.answers import Answer, PredictionError
+from serving.client.predict import Row, find_images, predict_files
+from serving.rendering.formats import WRITERS, write_csv, write_jsonl, write_table
 
 
 @pytest.fixture
