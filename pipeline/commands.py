@@ -192,7 +192,8 @@ def evaluate(options: argparse.Namespace) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Serves a servable until it is told to stop."""
     logging.getLogger("serving").setLevel(logging.INFO)
-    from serving.server import ServerOptions, run_server
+    from serving.server.lifecycle import run_server
+    from serving.server.options import ServerOptions
 
     server = ServerOptions(
         options.model_base_dir,

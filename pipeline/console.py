@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from components.dataset.manifest import Manifest
     from pipeline.local import RunOutcome
     from serving.client.answers import Answer
-    from serving.server import Addresses
+    from serving.server.options import Addresses
 
 Advance = Callable[[int, int, str], None]
 

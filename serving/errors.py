@@ -97,6 +97,24 @@ class ResourceExhaustedError(ServingError):
     http_status = 429
 
 
+class QueueFullError(ResourceExhaustedError):
+    """More requests wait than the server has room for; asking again in a moment can help."""
+
+
+class UnavailableError(ServingError):
+    """The server is on its way down, or the version is; asking again, of another server perhaps, can help."""
+
+    grpc_code = "UNAVAILABLE"
+    http_status = 503
+
+
+class DeadlineExceededError(ServingError):
+    """The answer did not come in the time that the client gave."""
+
+    grpc_code = "DEADLINE_EXCEEDED"
+    http_status = 504
+
+
 class InternalError(ServingError):
     """The server or the servable failed for a reason that is not the request's; the log has the details."""
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from serving import contract
-from serving.server import ServerOptions, running_server
+from serving.server.lifecycle import running_server
+from serving.server.options import ServerOptions
 
 RED, GREEN = "progan_red", "stylegan_green"
 VERSION = 3

@@ -16,7 +16,8 @@ import pytest
 from serving.client import ServerError, ServerUnreachableError, open_predictor
 from serving.errors import ServableError, ServerStartError
 from serving.model import Servable
-from serving.server import ServerOptions, running_server
+from serving.server.lifecycle import running_server
+from serving.server.options import ServerOptions
 from serving.server.__main__ import main
 
 ROOT = Path(__file__).parents[3]
