@@ -1,10 +1,12 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
-.PHONY: help setup demo test test-fast lint format lock
+.PHONY: help setup demo test test-fast conformance lint format lock
 
 help:
 	@echo "make demo       from nothing to a pushed servable that answers by gRPC and REST"
 	@echo "make test       lint, types and all tests"
 	@echo "make test-fast  the tests without whole-pipeline runs"
+	@echo "make conformance ADDRESS=HOST:8500 REST=http://HOST:8501 [MODEL=NAME]"
+	@echo "                checks a running server, TF Serving or ours; without addresses it starts ours"
 	@echo "make lint       ruff and mypy"
 	@echo "make lock       resolve requirements.lock anew"
 
@@ -28,6 +30,10 @@ test: lint
 
 test-fast: setup
 	.venv/bin/pytest -m "not e2e"
+
+conformance: setup
+	.venv/bin/pytest tests/conformance $(if $(ADDRESS),--grpc-address $(ADDRESS)) $(if $(REST),--rest-address $(REST)) \
+	  $(if $(MODEL),--model-name $(MODEL))
 
 lock: setup
 	.boot/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

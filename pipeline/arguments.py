@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.data_arguments import add_arrange, add_prepare, add_sample, add_split_collages
 from pipeline.subcommands import Commands, add_command
+from serving.server.arguments import add_server_arguments
 
 _DESCRIPTION = "Is this image camera-made or synthesised by a GAN, and by which generator?"
 
@@ -99,13 +100,13 @@ def _add_serve(commands: Commands) -> None:
         commands,
         "serve",
         "serve a servable by gRPC and REST, as TF Serving would (for laptops and tests)",
-        "genattr serve runs/demo/serving/generator_attribution --grpc-port 8500 --rest-port 8501",
+        "genattr serve runs/demo/serving/generator_attribution --ui\n"
+        "  genattr serve --model-config-file models.config --batching-parameters-file batching_parameters.txt",
     )
-    parser.add_argument("model_base_dir", metavar="MODEL_BASE_DIR", type=Path, help="folder that holds <version>/")
-    parser.add_argument("--grpc-port", type=int, default=8500, help="0 takes any free port (default 8500)")
-    parser.add_argument("--rest-port", type=int, default=8501, help="0 takes any free port (default 8501)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--model-name", default="generator_attribution", help="name that requests ask for")
+    parser.add_argument(
+        "model_base_dir", metavar="MODEL_BASE_DIR", type=Path, nargs="?", help="folder that holds <version>/"
+    )
+    add_server_arguments(parser)
 
 
 def _add_predict(commands: Commands) -> None:

@@ -192,18 +192,12 @@ def evaluate(options: argparse.Namespace) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Serves a servable until it is told to stop."""
     logging.getLogger("serving").setLevel(logging.INFO)
+    from serving.server.arguments import options_from
     from serving.server.lifecycle import run_server
-    from serving.server.options import ServerOptions
 
-    server = ServerOptions(
-        options.model_base_dir,
-        model_name=options.model_name,
-        host=options.host,
-        grpc_port=options.grpc_port,
-        rest_port=options.rest_port,
-    )
+    server = options_from(options, options.model_base_dir)
     import_tensorflow(options.verbose)
-    run_server(server, ready=lambda addresses: console.serving(addresses, options.model_name))
+    run_server(server, ready=lambda addresses: console.serving(addresses, server))
     return DONE
 
 

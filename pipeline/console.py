@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from components.dataset.manifest import Manifest
     from pipeline.local import RunOutcome
     from serving.client.answers import Answer
-    from serving.server.options import Addresses
+    from serving.server.options import Addresses, ServerOptions
 
 Advance = Callable[[int, int, str], None]
 
@@ -135,12 +135,15 @@ def evaluation(document: Mapping[str, Any], report: Path) -> None:
     console.print(f"report  {escape(str(report))}", soft_wrap=True)
 
 
-def serving(addresses: "Addresses", model_name: str) -> None:
+def serving(addresses: "Addresses", options: "ServerOptions") -> None:
     """Says where a server listens, and how to ask it."""
     console = _console()
-    console.print(f"serving [bold]{escape(model_name)}[/] version {addresses.version}; stop with Ctrl-C")
+    what = options.model_name if options.model_config_file is None else str(options.model_config_file)
+    console.print(f"serving [bold]{escape(what)}[/] version {addresses.version}; stop with Ctrl-C")
     console.print(f"  gRPC  {addresses.grpc}    genattr predict IMAGE --grpc {addresses.grpc}")
     console.print(f"  REST  {addresses.rest}    genattr predict IMAGE --rest {addresses.rest}")
+    if options.page:
+        console.print(f"  page  {addresses.rest}/ui/")
 
 
 def equal_answers(rows: list[tuple[str, "Answer", "Answer"]]) -> None:

@@ -36,6 +36,7 @@ RESERVED_VERDICTS = (VERDICT_REAL, VERDICT_UNKNOWN_GENERATOR, VERDICT_CONTRADICT
 
 # Files of a servable, relative to its version directory.
 ASSET_OPERATING_POINTS = "assets/operating_points.json"  # {"detection": t, "sources": {name: t}, "input": {...}}
+ASSET_LABEL_MAP = "assets/label_map.json"  # {"detection": {"real": 0, "fake": 1}, "sources": [...], "verdicts": [...]}
 WARMUP_REQUESTS = "assets.extra/tf_serving_warmup_requests"
 
 # Limits that the served graph, the embedded server and the client all state. 64 megapixels is beyond today's phones;

@@ -76,6 +76,19 @@ class ModelNotFoundError(ServingError):
     http_status = 404
 
 
+class LabelNotAvailableError(ServingError):
+    """A label was to be given to a version that does not answer requests."""
+
+    grpc_code = "FAILED_PRECONDITION"
+    http_status = 400
+
+
+class ModelsNotAvailableError(ServingError):
+    """Of the models that a server was told to serve, some have no version that can be loaded."""
+
+    grpc_code = "UNKNOWN"
+
+
 class PathNotFoundError(ServingError):
     """The URL is none of the REST API's."""
 
@@ -113,6 +126,13 @@ class DeadlineExceededError(ServingError):
 
     grpc_code = "DEADLINE_EXCEEDED"
     http_status = 504
+
+
+class UnimplementedError(ServingError):
+    """The protocol has this, but this server or this servable does not do it."""
+
+    grpc_code = "UNIMPLEMENTED"
+    http_status = 501
 
 
 class InternalError(ServingError):

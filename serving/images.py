@@ -1,14 +1,15 @@
 """What can be known of an encoded image without decoding it: its format, its size, and whether it is worth sending.
 
 These checks cost microseconds, so that the client and the embedded server can refuse a file, and say why, before any
-pixel is computed. They never accept on behalf of the servable: its graph decodes, and has the last word.
+pixel is computed. They never accept on behalf of the servable: its graph makes the same checks in the same words
+(components/features/encoded.py), also that of the window, which only it knows, and has the last word.
 """
 
 import struct
 
 from serving import contract
 
-# Formats that the graph's decoder reads, by the bytes that each file starts with.
+# Formats by the bytes that each file starts with.
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -19,6 +20,10 @@ _SIGNATURES = (
 
 # Shorter than this, no format has room for a single pixel.
 _MINIMUM_BYTES = 12
+
+_ANIMATION = 0x02  # flag of an extended WebP header
+_BIT_FIELDS = 3  # a BMP's compression: the channels lie where masks say
+_USUAL_MASKS = b"\x00\x00\xff\x00\x00\xff\x00\x00"  # of red and green, which leaves blue the first byte
 
 # JPEG markers that start a frame header, which holds the size: SOF0..SOF15 without DHT, JPG and DAC.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -39,13 +44,28 @@ def refusal(image: bytes) -> str | None:
         return f"holds {len(image):,} bytes, above the limit of {contract.MAX_IMAGE_BYTES:,}"
     image_format = format_of(image)
     if image_format is None:
-        return f"is no JPEG, PNG, GIF, BMP or WebP image (starts with {image[:8]!r})"
+        return f"is no JPEG, PNG, WebP or BMP image (starts with {image[:8]!r})"
     if len(image) < _MINIMUM_BYTES:
         return f"is truncated: {len(image)} bytes of {image_format}"
+    return _unfit_kind(image, image_format) or _too_many_pixels(image)
+
+
+def _too_many_pixels(image: bytes) -> str | None:
     size = size_of(image)
     if size is not None and size[0] * size[1] > contract.MAX_IMAGE_PIXELS:
         width, height = size
         return f"is {width:,} x {height:,} pixels, above the limit of {contract.MAX_IMAGE_PIXELS:,} pixels"
+    return None
+
+
+def _unfit_kind(image: bytes, image_format: str) -> str | None:
+    """Says why a kind of a known format is not decoded."""
+    if image_format == "GIF":
+        return "is a GIF, whose 256 colours hide what generators leave behind; send the original"
+    if image_format == "WEBP" and image[12:16] == b"VP8X" and image[20:21] and image[20] & _ANIMATION:
+        return "is an animated WebP; send the one picture that counts"
+    if image_format == "BMP" and not _readable_bmp(image):
+        return "is a BMP with a palette or packed pixels; send 24 bits a pixel, or PNG"
     return None
 
 
@@ -64,22 +84,53 @@ def size_of(image: bytes) -> tuple[int, int] | None:
         image: the encoded image.
 
     Returns:
-        (width, height); None where the header does not say, is cut off, or the format (WebP) hides it.
+        (width, height) as stored, before any turning; None where the header does not say, or is cut off.
     """
+    size: tuple[int, int] | None
     try:
         match format_of(image):
             case "PNG":
-                return struct.unpack_from(">II", image, 16)
+                size = struct.unpack_from(">II", image, 16)
             case "GIF":
-                return struct.unpack_from("<HH", image, 6)
+                size = struct.unpack_from("<HH", image, 6)
             case "BMP":
                 width, height = struct.unpack_from("<ii", image, 18)
-                return abs(width), abs(height)  # a negative height means rows from top to bottom
+                size = abs(width), abs(height)  # a negative height means rows from top to bottom
             case "JPEG":
-                return _jpeg_size(image)
+                size = _jpeg_size(image)
+            case "WEBP":
+                size = _webp_size(image)
+            case _:
+                size = None
     except struct.error:
         return None
+    return size
+
+
+def _webp_size(image: bytes) -> tuple[int, int] | None:
+    """Source: RFC 9649, sections 2.5 to 2.7 and 3.4."""
+    match image[12:16]:
+        case b"VP8X":
+            (dimensions,) = struct.unpack_from("<6s", image, 24)
+            return (int.from_bytes(dimensions[:3], "little") + 1, int.from_bytes(dimensions[3:], "little") + 1)
+        case b"VP8L":
+            (packed,) = struct.unpack_from("<I", image, 21)
+            return packed % 2**14 + 1, (packed >> 14) % 2**14 + 1
+        case b"VP8 ":
+            width, height = struct.unpack_from("<HH", image, 26)
+            return width % 2**14, height % 2**14
     return None
+
+
+def _readable_bmp(image: bytes) -> bool:
+    """24 bits a pixel, or 32 with the usual masks: the decoder takes every BMP for one of these."""
+    if len(image) < 34:
+        return True  # cut off, which the decoder says
+    depth, compression = struct.unpack_from("<HI", image, 28)
+    usual_masks = image[54:62] == _USUAL_MASKS
+    return (depth == 24 and compression == 0) or (
+        depth == 32 and (compression == 0 or (compression == _BIT_FIELDS and usual_masks))
+    )
 
 
 def _jpeg_size(image: bytes) -> tuple[int, int] | None:

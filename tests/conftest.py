@@ -15,6 +15,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SPANS = {1: (24, 9, 8), 2: (6, 4, 4)}  # span -> images of each source in train, eval, test
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where tests/conformance finds the server to check. Here, because pytest reads options from no folder below."""
+    group = parser.getgroup("conformance", "the server that tests/conformance checks; without one it starts its own")
+    group.addoption("--grpc-address", metavar="HOST:PORT", help="gRPC address of a running server")
+    group.addoption("--rest-address", metavar="URL", help="REST address of a running server, http://HOST:PORT")
+    group.addoption("--model-name", metavar="NAME", help="the model to ask there (default: generator_attribution)")
+
+
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """Golden data that is too large for the repository: beside it, or where GENATTR_SHARED says."""

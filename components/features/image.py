@@ -2,11 +2,13 @@
 
 The rule for size: the window of size x size pixels at the centre of the image, at its native resolution. Nothing is
 ever rescaled, because interpolation rewrites the very frequencies that give a generator away; an image that is
-smaller than the window is refused.
+smaller than the window is refused. docs/images.md says what becomes of each format.
 """
 
 import tensorflow as tf
 
+from components.features import orientation
+from components.features.encoded import read_headers
 from components.features.parameters import Colour
 
 # ITU-R 601-2 luma in 16-bit fixed point, as Pillow's convert("L") computes it: published statistics rest on it.
@@ -17,20 +19,28 @@ def decode_windows(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes a batch of images and cuts the central window from each.
 
     Args:
-        image_bytes: string tensor of shape (batch,): PNG, JPEG, GIF or BMP, of any size not below `size`.
+        image_bytes: string tensor of shape (batch,): JPEG, PNG, WebP or BMP, of any size not below `size`.
         size: height and width of the window in pixels.
 
     Returns:
-        uint8 tensor of shape (batch, size, size, 3), RGB.
+        uint8 tensor of shape (batch, size, size, 3), RGB, upright.
 
     Raises:
-        tf.errors.InvalidArgumentError: (when run) if an image cannot be decoded or is smaller than the window.
+        tf.errors.InvalidArgumentError: (when run) naming the row, if an image's header says that it cannot be judged
+            (see `encoded.read_headers`); without the row, if the data behind the header are corrupt.
     """
+    headers = read_headers(image_bytes, size)
     windows = tf.map_fn(
-        lambda encoded: _decode_window(encoded, size),
-        image_bytes,
+        lambda row: _decode_window(row[0], row[1], row[2], row[3], size),
+        (
+            headers.image_bytes,
+            headers.jpeg,
+            headers.webp,
+            orientation.window_starts(headers.sizes, headers.orientations, size),
+        ),
         fn_output_signature=tf.TensorSpec((size, size, 3), tf.uint8),
     )
+    windows = orientation.upright(windows, headers.orientations)
     return tf.ensure_shape(windows, (None, size, size, 3))
 
 
@@ -73,18 +83,24 @@ def grey(windows: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.bitwise.right_shift(luma, 16), tf.float32)
 
 
-def _decode_window(encoded: tf.Tensor, size: int) -> tf.Tensor:
+def _decode_window(
+    encoded: tf.Tensor, is_jpeg: tf.Tensor, is_webp: tf.Tensor, start: tf.Tensor, size: int
+) -> tf.Tensor:
     # The accurate inverse DCT is what Pillow uses; TensorFlow's default is a faster one, up to 3 levels off, which is
     # noise in the very spectrum that is looked at.
     image = tf.cond(
-        tf.io.is_jpeg(encoded),
+        is_jpeg,
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+        lambda: _decode_other(encoded, is_webp),
     )
     image = tf.ensure_shape(image, (None, None, 3))
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    tf.debugging.assert_greater_equal(
-        tf.minimum(height, width), size, message=f"image is smaller than the model's window of {size} x {size} pixels"
+    return image[start[0] : start[0] + size, start[1] : start[1] + size]
+
+
+def _decode_other(encoded: tf.Tensor, is_webp: tf.Tensor) -> tf.Tensor:
+    # Of WebP the decoder gives the channels that are there or fails, so alpha is dropped here.
+    return tf.cond(
+        is_webp,
+        lambda: tf.io.decode_image(encoded, channels=0, expand_animations=False)[..., :3],
+        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
     )
-    top, left = (height - size) // 2, (width - size) // 2
-    return image[top : top + size, left : left + size]

@@ -1,4 +1,4 @@
-"""Writing a servable: SavedModel, operating points as an asset, and warm-up requests for TF Serving."""
+"""Writing a servable: SavedModel, operating points and label map as assets, and warm-up requests for TF Serving."""
 
 import tempfile
 from collections.abc import Mapping
@@ -46,6 +46,9 @@ def export_servable(
         asset = Path(folder) / Path(contract.ASSET_OPERATING_POINTS).name
         points.write(asset, inputs, level)
         module.operating_points_asset = tf.saved_model.Asset(str(asset))
+        label_map = Path(folder) / Path(contract.ASSET_LABEL_MAP).name
+        points.write_label_map(label_map)
+        module.label_map_asset = tf.saved_model.Asset(str(label_map))
         signatures = module.signatures()
         if for_evaluation and heads:
             signatures[SIGNATURE_LABELS] = module.attribution_labels

@@ -114,10 +114,18 @@ class AttributionModule(tf.Module):
     def _answers(self, image_bytes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, list[tf.Tensor]]:
         """Returns the four outputs, the primary module's last features, and those of each head."""
         model_inputs = self._transform(image_bytes)[self._representation]
-        middle_features, last_features, decision = self._primary(model_inputs, training=False)
-        fake_probability = decision[:, 0]
-        batch = tf.shape(fake_probability)[0]
-        head_outputs = [head(middle_features, training=False) for head in self._heads]
+        batch = tf.shape(image_bytes)[0]
+        # Convolutions answer an empty batch with a wrong shape: they get one blank row, of which nothing is kept.
+        blank = tf.zeros((1, *model_inputs.shape[1:]), model_inputs.dtype)
+        some_inputs = tf.cond(batch > 0, lambda: model_inputs, lambda: blank)
+        middle_features, last_features, decision = self._primary(
+            tf.ensure_shape(some_inputs, model_inputs.shape), training=False
+        )
+        head_outputs = [
+            (features[:batch], probability[:batch])
+            for features, probability in (head(middle_features, training=False) for head in self._heads)
+        ]
+        last_features, fake_probability = last_features[:batch], decision[:batch, 0]
         if head_outputs:
             source_probabilities = tf.concat([probability for _, probability in head_outputs], axis=1)
             source_names = tf.tile(tf.constant([self._source_names]), [batch, 1])

@@ -1,4 +1,4 @@
-"""The thresholds of a servable, and the file in which they travel with it."""
+"""The thresholds of a servable, and the files in which they and its labels travel with it."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Any
 
 from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
+from serving import contract
 
 
 @dataclass(frozen=True)
@@ -45,5 +46,22 @@ class OperatingPoints:
                 "size": inputs.size,
                 "colour": inputs.colour,
             },
+        }
+        path.write_text(json.dumps(content, indent=2) + "\n")
+
+    def write_label_map(self, path: Path) -> None:
+        """Writes the asset that tells what numbers, columns and words of an answer stand for.
+
+        Args:
+            path: file to write, JSON: the labels of detection, the sources in the order of the columns, and every
+                verdict that the servable can give.
+        """
+        sources = list(self.sources)
+        # Nothing claims an image where there are no heads, so nothing can contradict.
+        unclaimed = [contract.VERDICT_REAL, contract.VERDICT_UNKNOWN_GENERATOR]
+        content = {
+            "detection": {"real": contract.REAL_LABEL, "fake": contract.FAKE_LABEL},
+            "sources": sources,
+            "verdicts": [*unclaimed, *([contract.VERDICT_CONTRADICTION] if sources else []), *sources],
         }
         path.write_text(json.dumps(content, indent=2) + "\n")

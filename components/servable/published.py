@@ -237,6 +237,11 @@ def read_statistics(folder: Path, size: int) -> Statistics:
 
 def _log_spectrum(grey: tf.Tensor) -> tf.Tensor:
     """Returns log(|DCT| + 1e-12) of float32 (batch, size, size, 1), values 0..255, in the same shape."""
+    # TensorFlow's Fourier transform refuses an empty batch.
+    return tf.cond(tf.shape(grey)[0] > 0, lambda: _log_spectrum_of_some(grey), lambda: grey)
+
+
+def _log_spectrum_of_some(grey: tf.Tensor) -> tf.Tensor:
     spectrum = grey[..., 0]
     for _ in range(2):  # first along the columns, then along the rows; the second transposition undoes the first
         spectrum = tf.signal.dct(tf.transpose(spectrum, (0, 2, 1)), type=2, norm="ortho")

@@ -1,85 +1,68 @@
 """A client of TF Serving's gRPC API. Importing it imports TensorFlow, because TF Serving's stubs do."""
 
 from collections.abc import Sequence
-from types import TracebackType
+from typing import Any
 
 import grpc
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from serving import contract
-from serving.client.answers import Answer, ServerError, ServerUnreachableError, answers_from_outputs
+from serving.client import grpc_messages
+from serving.client.answers import Answer, ServerError
+from serving.client.cancellation import Cancellation
+from serving.client.options import ClientOptions
+from serving.client.retries import Deadline
+from serving.client.versions import VersionState
+from serving.client.wire_client import WireClient
 
 
-class GrpcClient:
-    """Asks a server by gRPC. May be shared between threads.
+class GrpcClient(WireClient):
+    """Asks a server by gRPC, over one connection for all requests in flight. Thread-safe.
 
     Args:
         address: "host:port".
-        model_name: the model to ask.
-        timeout: seconds that one request may take.
+        options: how it is asked.
 
     Raises:
         ValueError: if the address has no port, or is a URL.
     """
 
-    def __init__(self, address: str, model_name: str = contract.DEFAULT_MODEL_NAME, timeout: float = 60.0) -> None:
-        if "//" in address or not address.rpartition(":")[2].isdecimal():
-            raise ValueError(
-                f"address: must be HOST:PORT, e.g. 127.0.0.1:{contract.DEFAULT_GRPC_PORT}, got {address!r}."
-            )
-        # Heatmaps of a batch exceed the 4 MB that gRPC would receive; the server's limit is what guards requests.
-        options = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
-        self._channel = grpc.insecure_channel(address, options)
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._address = address
-        self._model_name = model_name
-        self._timeout = timeout
+    def __init__(self, address: str, options: ClientOptions | None = None) -> None:
+        grpc_messages.check_address(address)
+        super().__init__(address, options or ClientOptions())
+        arguments = grpc_messages.channel_arguments(self.options)
+        credentials = grpc_messages.credentials(self.options)
+        self._channel = (
+            grpc.insecure_channel(address, arguments)
+            if credentials is None
+            else grpc.secure_channel(address, credentials, arguments)
+        )
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
-    def predict(self, images: Sequence[bytes], signature: str = contract.SIGNATURE_DEFAULT) -> list[Answer]:
-        """Asks for a batch; see `Predictor.predict`.
+    def _predict_once(
+        self, images: Sequence[bytes], signature: str, deadline: Deadline, call: Cancellation
+    ) -> list[Answer]:
+        request = grpc_messages.predict_request(images, signature, self.options)
+        return grpc_messages.answers(self._send(self._predictions.Predict, request, deadline, call), len(images))
 
-        Raises:
-            ServerError: if the server refuses or fails, or its answer is none of the contract's.
-            ServerUnreachableError: if no server answers.
-        """
-        if not images:
-            return []
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = self._model_name
-        request.model_spec.signature_name = signature
-        tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=images)
-        tensor.tensor_shape.dim.add(size=len(images))
-        request.inputs[contract.INPUT_IMAGE_BYTES].CopyFrom(tensor)
-        try:
-            response = self._stub.Predict(request, timeout=self._timeout)
-        except grpc.RpcError as error:
-            raise self._error(error) from error
-        outputs = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
-        return answers_from_outputs(outputs, len(images))
+    def _versions_once(self, deadline: Deadline, call: Cancellation) -> list[VersionState]:
+        request = grpc_messages.status_request(self.options)
+        return grpc_messages.versions(self._send(self._models.GetModelStatus, request, deadline, call))
 
-    def close(self) -> None:
-        """Closes the channel."""
+    def _close_connections(self) -> None:
         self._channel.close()
 
-    def __enter__(self) -> "GrpcClient":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _error(self, error: grpc.RpcError) -> ServerError:
-        code, details = error.code().name, error.details() or ""
-        if code == "UNAVAILABLE":
-            port = self._address.rpartition(":")[2]
-            return ServerUnreachableError(
-                code,
-                f"no gRPC server answers at {self._address} ({details}). Start one with "
-                f"`genattr serve MODEL_BASE_DIR --grpc-port {port}`, or correct the address.",
-            )
-        if code == "DEADLINE_EXCEEDED":
-            return ServerError(code, f"{self._address} did not answer within {self._timeout:g} s.")
-        return ServerError(code, details)
+    def _send(self, method: grpc.UnaryUnaryMultiCallable, request: Any, deadline: Deadline, call: Cancellation) -> Any:
+        try:
+            sent = method.future(request, timeout=deadline.require(self._where))
+            with call.stopping(sent.cancel):
+                return sent.result()
+        except grpc.FutureCancelledError as error:
+            call.check()
+            raise ServerError("CANCELLED", f"{self._where} cancelled the request.") from error
+        except grpc.RpcError as error:
+            call.check()
+            raise grpc_messages.server_error(error.code(), error.details(), self._where, deadline.seconds) from error
+        except ValueError:
+            call.check()  # the channel refuses every request once it is closed
+            raise

@@ -1,20 +1,23 @@
 """Asking a predictor for files and folders: one row a file, and no file can spoil another's."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from serving import contract, images
 from serving.client.answers import Answer, PredictionError, Predictor
+from serving.client.batching import BATCH_BYTES
 
 # What a folder is searched for. Files that are named themselves are taken whatever their suffix is.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 
-# A request stays below what servers take, also after base64.
-_BATCH_BYTES = contract.MAX_IMAGE_BYTES
-
 _INPUT_IS_TO_BLAME = "INVALID_ARGUMENT"
+
+# Files with their bytes, or with the reason why they cannot be sent.
+_Files = list[tuple[Path, bytes | str]]
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,15 @@ def predict_files(
     signature: str = contract.SIGNATURE_DEFAULT,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Row]:
-    """Asks for files, a batch at a time.
+    """Asks for files, a batch at a time; of a server several at a time, and reads ahead meanwhile.
 
     A file that cannot be read, is no image, or is refused by the servable gives a row with `error`; the others in its
     batch are asked for again without it.
 
     Args:
-        predictor: what to ask.
+        predictor: what to ask. If it has an attribute `concurrency`, it is asked by so many threads.
         paths: files, as from `find_images`.
-        batch_size: most images a request, 1 to 256.
+        batch_size: most images a request, 1 to 256; a client whose own limit is lower keeps to that.
         signature: `serving_default`, or `explain` for heatmaps as well.
         on_progress: called after each batch with the number of files that are done, and how many of them have an error.
 
@@ -125,25 +128,54 @@ def _predict_files(
     on_progress: Callable[[int, int], None] | None,
 ) -> Iterator[Row]:
     done = failed = 0
-    for batch in _batches(paths, batch_size):
-        readable = [content for _, content in batch if isinstance(content, bytes)]
-        outcomes = iter(_predict_each(predictor, readable, signature))
-        for path, content in batch:
-            outcome = next(outcomes) if isinstance(content, bytes) else content
-            row = Row(path, answer=outcome) if isinstance(outcome, Answer) else Row(path, error=str(outcome))
+    for batch, outcomes in _answered(predictor, _batches(paths, batch_size), signature):
+        for (path, _), outcome in zip(batch, outcomes, strict=True):
+            row = Row(path, answer=outcome) if isinstance(outcome, Answer) else Row(path, error=outcome)
             done, failed = done + 1, failed + (row.error is not None)
             yield row
         if on_progress is not None:
             on_progress(done, failed)
 
 
-def _batches(paths: Sequence[Path], batch_size: int) -> Iterator[list[tuple[Path, bytes | str]]]:
+def _answered(
+    predictor: Predictor, batches: Iterator[_Files], signature: str
+) -> Iterator[tuple[_Files, list[Answer | str]]]:
+    """Yields each batch with its outcomes, in order; batches are read while earlier ones are being answered."""
+    concurrency = getattr(predictor, "concurrency", 1)
+    if concurrency == 1:
+        for batch in batches:
+            yield batch, _outcomes(predictor, batch, signature)
+        return
+    workers = ThreadPoolExecutor(concurrency, thread_name_prefix="files")
+    asked: deque[tuple[_Files, Future[list[Answer | str]]]] = deque()
+    try:
+        for batch in batches:
+            asked.append((batch, workers.submit(_outcomes, predictor, batch, signature)))
+            # One more than is in flight, so that the next request starts when one ends, not when its answer is used.
+            if len(asked) > concurrency:
+                oldest, future = asked.popleft()
+                yield oldest, future.result()
+        for remaining, future in asked:
+            yield remaining, future.result()
+    finally:
+        # Whoever stops reading closes the predictor, which ends what is in flight.
+        workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _outcomes(predictor: Predictor, batch: _Files, signature: str) -> list[Answer | str]:
+    """Returns an answer, or the reason why there is none, for each file of a batch."""
+    readable = [content for _, content in batch if isinstance(content, bytes)]
+    answers = iter(_predict_each(predictor, readable, signature))
+    return [next(answers) if isinstance(content, bytes) else content for _, content in batch]
+
+
+def _batches(paths: Sequence[Path], batch_size: int) -> Iterator[_Files]:
     """Groups files with their bytes, or with the reason why they cannot be sent."""
-    batch: list[tuple[Path, bytes | str]] = []
+    batch: _Files = []
     total = 0
     for path in paths:
         content = _read(path)
-        if batch and (len(batch) == batch_size or total + len(content) > _BATCH_BYTES):
+        if batch and (len(batch) == batch_size or total + len(content) > BATCH_BYTES):
             yield batch
             batch, total = [], 0
         batch.append((path, content))

@@ -16,38 +16,34 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving import contract
 from serving.errors import ServableError, ServerStartError
+from serving.server.arguments import add_server_arguments, options_from
 from serving.server.lifecycle import run_server
-from serving.server.options import Addresses, ServerOptions
+from serving.server.options import Addresses
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `python -m serving.server`: returns 0, 1 if it cannot start, 2 for bad usage."""
     parser = argparse.ArgumentParser(prog="python -m serving.server", description="Serve a model by gRPC and REST.")
-    parser.add_argument("--model-base-path", type=Path, required=True, help="directory that holds <version>/ servables")
-    parser.add_argument("--model-name", default=contract.DEFAULT_MODEL_NAME)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--grpc-port", type=int, default=contract.DEFAULT_GRPC_PORT, help="0 takes any free port")
-    parser.add_argument("--rest-port", type=int, default=contract.DEFAULT_REST_PORT, help="0 takes any free port")
+    parser.add_argument("--model-base-path", type=Path, help="directory that holds <version>/ servables")
+    add_server_arguments(parser)
     parser.add_argument(
         "--until-end-of-input",
         action="store_true",
         help="stop when standard input ends, so that a server never outlives the process that started it",
     )
-    parsed = vars(parser.parse_args(arguments))
-    until_end_of_input = parsed.pop("until_end_of_input")
+    parsed = parser.parse_args(arguments)
     try:
-        options = ServerOptions(**parsed)
-    except ValueError as error:
+        options = options_from(parsed, parsed.model_base_path)
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else TensorFlow's notes on the CPU drown the log
-    if until_end_of_input:
+    if parsed.until_end_of_input:
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:
         run_server(options, _write_ready_line)
-    except (ServableError, ServerStartError) as error:
+    except (ServableError, ServerStartError, ValueError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0

@@ -1,9 +1,20 @@
-"""One line a request in the log, the same for both protocols."""
+"""One line a request in the log: a JSON object, the same for both protocols.
 
+The lines come from the logger "serving.access" at level INFO; setting that logger to WARNING turns them off. Whatever a
+client sent stands inside JSON strings of ASCII, so that it can neither begin a line of its own nor change a terminal,
+and is cut where it would fill the disk.
+"""
+
+import json
 import logging
 import time
+from datetime import UTC, datetime
 
 _LOGGER = logging.getLogger("serving.access")
+
+_LONGEST_VALUE = 256  # characters of one value, of those that clients can write into a line
+
+Value = str | int | float | None
 
 
 class AccessLog:
@@ -15,27 +26,59 @@ class AccessLog:
         what: the method or the path that was asked.
     """
 
+    __slots__ = ("_peer", "_protocol", "_started", "_what")
+
     def __init__(self, protocol: str, peer: str, what: str) -> None:
         self._started = time.perf_counter()
         self._protocol = protocol
         self._peer = peer
         self._what = what
 
-    def finish(self, code: str, reason: str = "") -> None:
-        """Writes the line.
+    @property
+    def seconds(self) -> float:
+        """Time since the request arrived."""
+        return time.perf_counter() - self._started
+
+    def finish(
+        self,
+        code: str,
+        reason: str = "",
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        signature: str | None = None,
+        rows: int | None = None,
+        request_bytes: int | None = None,
+    ) -> None:
+        """Writes the line. What is not known is left out of it.
 
         Args:
             code: what was answered: a gRPC status name or an HTTP status.
             reason: the error's message, if it was one.
+            model: name of the model that was asked for.
+            version: the version that answered, or that was asked for.
+            signature: name of the signature.
+            rows: how many rows the request held.
+            request_bytes: size of the request.
         """
-        milliseconds = (time.perf_counter() - self._started) * 1000
-        # %r, because paths and messages carry what the client sent, and must not be able to start a new line.
-        _LOGGER.info(
-            "%s %s %r %s %.1f ms%s",
-            self._protocol,
-            self._peer,
-            self._what,
-            code,
-            milliseconds,
-            f" {reason!r}" if reason else "",
-        )
+        if not _LOGGER.isEnabledFor(logging.INFO):
+            return
+        fields: dict[str, Value] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "protocol": self._protocol,
+            "peer": self._peer,
+            "request": self._what,
+            "model": model,
+            "version": version,
+            "signature": signature,
+            "rows": rows,
+            "code": code,
+            "milliseconds": round(self.seconds * 1000, 3),
+            "request_bytes": request_bytes,
+            "error": reason or None,
+        }
+        _LOGGER.info("%s", json.dumps({name: _cut(value) for name, value in fields.items() if value is not None}))
+
+
+def _cut(value: Value) -> Value:
+    return f"{value[:_LONGEST_VALUE]}..." if isinstance(value, str) and len(value) > _LONGEST_VALUE else value

@@ -1,4 +1,4 @@
-"""What both protocols call: finds the model, checks limits, and computes off the event loop.
+"""What both protocols call: finds the model, checks limits, queues the request, counts the verdicts.
 
 gRPC and REST differ in how bytes become arrays, and in nothing else; everything that decides an answer or an error is
 here, so that the two cannot drift apart.
@@ -6,66 +6,121 @@ here, so that the two cannot drift apart.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
+from tensorflow_serving.config import model_server_config_pb2
 
-from serving.errors import BatchTooLargeError, InvalidArgumentError, ModelNotFoundError
-from serving.model import Prediction, Servable
-from serving.rows import run_batch
+from serving import contract
+from serving.errors import BatchTooLargeError, DeadlineExceededError, InvalidArgumentError, QueueFullError
+from serving.model import Prediction, check_inputs
+from serving.server.config_files import model_configs
+from serving.server.loading import LoadedServable
+from serving.server.metrics import ServerMetrics
+from serving.server.registry import Registry
 from serving.server.requests import ModelRequest, VersionStatus
+from serving.signatures import Signature
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf import meta_graph_pb2
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+# What parses and writes large JSON documents beside the event loop.
+_JSON_THREADS = 2
 
-class Engine:
-    """Answers prediction requests from a loaded servable.
 
-    Args:
-        model_name: the name under which it is served.
-        servable: the servable.
-        max_batch_rows: most rows that one request may hold.
-        threads: how many requests are computed at the same time.
+@dataclass(frozen=True)
+class Answered:
+    """The answer to a request for a prediction.
+
+    Attributes:
+        outputs: an array for each output that was asked for, the batch first.
+        version: the version that computed it.
+        signature: name of the signature.
     """
 
-    def __init__(self, model_name: str, servable: Servable, max_batch_rows: int, threads: int) -> None:
-        self._model_name = model_name
-        self._servable = servable
-        self._max_batch_rows = max_batch_rows
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+    outputs: Prediction
+    version: int
+    signature: str
 
-    def servable(self, request: ModelRequest) -> Servable:
-        """Returns the servable that a request is for.
+
+@dataclass(frozen=True)
+class Description:
+    """What a version can be asked.
+
+    Attributes:
+        version: its number.
+        path: its directory.
+        signatures: by name.
+        signature_defs: the same as TensorFlow's own protobufs.
+    """
+
+    version: int
+    path: Path
+    signatures: Mapping[str, Signature]
+    signature_defs: "Mapping[str, meta_graph_pb2.SignatureDef]"
+
+
+class Engine:
+    """Answers requests from the versions that are loaded. Its methods may be called from any thread.
+
+    Args:
+        registry: the models.
+        metrics: where verdicts and refusals are counted.
+        max_batch_rows: most rows that one request may hold.
+    """
+
+    def __init__(self, registry: "Registry[LoadedServable]", metrics: ServerMetrics, max_batch_rows: int) -> None:
+        self.metrics = metrics
+        self._registry = registry
+        self._max_batch_rows = max_batch_rows
+        self._helpers = ThreadPoolExecutor(_JSON_THREADS, thread_name_prefix="json")
+
+    def describe(self, request: ModelRequest) -> Description:
+        """Says what the version that a request is for can be asked.
 
         Raises:
             ModelNotFoundError: if the model or the version is not served here.
-            InvalidArgumentError: if the request asks by an unknown label.
+            InvalidArgumentError: if the label is unknown.
         """
-        if request.name != self._model_name:
-            raise ModelNotFoundError(
-                f"Servable not found for request: {_asked(request)}. Served here: {self._model_name}."
+        with self._registry.lease(request) as loaded:
+            servable = loaded.servable
+            return Description(
+                servable.version.number, servable.version.path, servable.signatures, servable.signature_defs
             )
-        if request.label:
-            raise InvalidArgumentError(
-                f"Unrecognized servable version label: {request.label}. Ask by version, or for the newest."
-            )
-        if request.version not in (None, self._servable.version.number):
-            raise ModelNotFoundError(
-                f"Servable not found for request: {_asked(request)}. "
-                f"Versions served here: {self._servable.version.number}."
-            )
-        return self._servable
+
+    def signature(self, request: ModelRequest) -> Signature:
+        """Returns the signature that a request is for.
+
+        Raises:
+            ModelNotFoundError, InvalidArgumentError: as `describe`.
+            SignatureNotFoundError: if the version has no such signature.
+        """
+        with self._registry.lease(request) as loaded:
+            return loaded.servable.signature(request.signature)
 
     def status(self, request: ModelRequest) -> list[VersionStatus]:
         """Returns the state of the version asked for, or of all.
 
         Raises:
-            ModelNotFoundError: if the model or the version is not served here.
-            InvalidArgumentError: if the request asks by an unknown label.
+            ModelNotFoundError: if the model or the version is not known here.
+            InvalidArgumentError: if the label is unknown.
         """
-        return [VersionStatus(self.servable(request).version.number, "AVAILABLE")]
+        return self._registry.status(request)
+
+    def reload(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Replaces the models that are served.
+
+        Raises:
+            ServingError: of the kind that tells what is wrong; what was served before then still is.
+        """
+        self._registry.apply(model_configs(config))
 
     def check_rows(self, rows: int) -> None:
         """Refuses a batch above the limit; called before its arrays are built.
@@ -78,10 +133,10 @@ class Engine:
                 f"batch: must have at most {self._max_batch_rows} rows, got {rows}. Send several requests."
             )
 
-    async def predict(
+    def submit(
         self, request: ModelRequest, inputs: Mapping[str, np.ndarray], output_filter: Sequence[str] = ()
-    ) -> Prediction:
-        """Computes one request in a worker thread.
+    ) -> "Future[Answered]":
+        """Queues a request.
 
         Args:
             request: what is asked.
@@ -89,34 +144,74 @@ class Engine:
             output_filter: the outputs to return; all if empty.
 
         Returns:
-            arrays by output name.
+            the answer to come; it fails with a ServingError. Cancelling it takes the request out of the queue.
 
         Raises:
-            ServingError: of the kind that tells what is wrong.
+            ServingError: of the kind that tells what is wrong, where that is known before anything is computed.
         """
-        servable = self.servable(request)
-        declared = servable.signature(request.signature).outputs
-        for position, name in enumerate(output_filter):
-            if name not in declared:
-                raise InvalidArgumentError(
-                    f"output tensor alias not found in signature: {name}. Outputs: {', '.join(sorted(declared))}."
-                )
-            if name in output_filter[:position]:
-                raise InvalidArgumentError(f"duplicate output tensor alias: {name}")
-        for array in inputs.values():
-            self.check_rows(array.shape[0] if array.ndim else 0)
-        outputs = await self.offload(run_batch, servable, request.signature, inputs)
-        return {name: outputs[name] for name in output_filter} if output_filter else outputs
+        with ExitStack() as stack:
+            loaded = stack.enter_context(self._registry.lease(request))
+            servable = loaded.servable
+            signature = servable.signature(request.signature)
+            _check_filter(output_filter, signature)
+            check_inputs(signature, inputs)
+            rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
+            self.check_rows(rows)
+
+            def finish(outputs: Prediction) -> Answered:
+                if contract.OUTPUT_VERDICT in outputs:
+                    verdicts = outputs[contract.OUTPUT_VERDICT].tolist()
+                    self.metrics.verdicts(request.name, servable.version.number, verdicts)
+                chosen = {name: outputs[name] for name in output_filter} if output_filter else outputs
+                return Answered(chosen, servable.version.number, signature.name)
+
+            try:
+                answer = loaded.submit(signature.name, inputs, rows, finish)
+            except QueueFullError:
+                self.metrics.rejected(request.name)
+                raise
+            lease = stack.pop_all()  # the version must not go before it has answered
+            answer.add_done_callback(lambda _: lease.close())
+        return answer
+
+    def predict(
+        self,
+        request: ModelRequest,
+        inputs: Mapping[str, np.ndarray],
+        output_filter: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> Answered:
+        """Queues a request and waits for its answer.
+
+        Args:
+            request, inputs, output_filter: as `submit`.
+            timeout: seconds to wait; None waits for as long as it takes.
+
+        Raises:
+            ServingError: of the kind that tells what is wrong; DeadlineExceededError after the time-out.
+        """
+        answer = self.submit(request, inputs, output_filter)
+        try:
+            return answer.result(timeout)
+        except TimeoutError as error:
+            answer.cancel()
+            raise DeadlineExceededError(f"no answer within the {timeout:.3f} s that the client gave.") from error
 
     async def offload(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Runs a function in a worker thread, so that the event loop goes on."""
-        return await asyncio.get_running_loop().run_in_executor(self._workers, lambda: function(*args, **kwargs))
+        """Runs a function in a thread beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._helpers, lambda: function(*args, **kwargs))
 
     def close(self) -> None:
-        """Waits for what is being computed, and ends the worker threads."""
-        self._workers.shutdown(wait=True)
+        """Ends the threads of `offload` after what they do."""
+        self._helpers.shutdown(wait=True)
 
 
-def _asked(request: ModelRequest) -> str:
-    # TF Serving's own wording, which clients are known to look for.
-    return f"Latest({request.name})" if request.version is None else f"Specific({request.name}, {request.version})"
+def _check_filter(output_filter: Sequence[str], signature: Signature) -> None:
+    for position, name in enumerate(output_filter):
+        if name not in signature.outputs:
+            raise InvalidArgumentError(
+                f"output tensor alias not found in signature: {name} "
+                f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
+            )
+        if name in output_filter[:position]:
+            raise InvalidArgumentError(f"duplicate output tensor alias: {name}")

@@ -13,7 +13,8 @@ Source: TF Serving's REST API documentation, sections "Request format" and "Enco
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -29,6 +30,10 @@ _COLUMN_OUTPUTS = "outputs"
 _SIGNATURE_NAME = "signature_name"
 _BASE64 = "b64"
 _BYTES_SUFFIX = "_bytes"
+
+_QUOTED_CHARACTERS = 200
+
+_FLOATS = ("float16", "float32", "float64")
 
 
 class Layout(Enum):
@@ -50,14 +55,14 @@ def parse_document(body: bytes) -> dict[str, Any]:
     Raises:
         InvalidArgumentError: if it is not JSON, or not an object.
     """
-    if not body:
+    if not body.strip():
         raise InvalidArgumentError("JSON Parse error: The document is empty")
     try:
-        document = json.loads(body.decode("utf-8"))
+        document = json.loads(body.decode("utf-8"), object_pairs_hook=_first_of_each)
     except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"JSON Parse error: {error}") from error
     if not isinstance(document, dict):
-        raise InvalidArgumentError(f"request: must be a JSON object, got {_kind(document)}.")
+        raise InvalidArgumentError(f"JSON Value: {quoted(document)} Is not object")
     return document
 
 
@@ -69,16 +74,21 @@ def signature_name(document: Mapping[str, Any]) -> str:
     """
     name = document.get(_SIGNATURE_NAME, "")
     if not isinstance(name, str):
-        raise InvalidArgumentError(f"{_SIGNATURE_NAME}: must be a string, got {_kind(name)}.")
+        raise InvalidArgumentError(
+            f"JSON Value: {quoted(document)} not formatted correctly. '{_SIGNATURE_NAME}' key must be a string value."
+        )
     return name
 
 
-def read_inputs(document: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> tuple[Layout, dict[str, np.ndarray]]:
+def read_inputs(
+    document: Mapping[str, Any], specs: Mapping[str, TensorSpec], check_rows: Callable[[int], None]
+) -> tuple[Layout, dict[str, np.ndarray]]:
     """Builds the input arrays of a predict request.
 
     Args:
         document: the request, as from `parse_document`.
         specs: the signature's inputs.
+        check_rows: raises if a number of rows is above the limit; called before the rows are read.
 
     Returns:
         the layout, and an array for each input; strings as object arrays of bytes.
@@ -87,11 +97,18 @@ def read_inputs(document: Mapping[str, Any], specs: Mapping[str, TensorSpec]) ->
         InvalidArgumentError: naming the place in the request, the rule and what stands there.
     """
     if _ROW_INPUTS in document and _COLUMN_INPUTS in document:
-        raise InvalidArgumentError(f"request: must have one of '{_ROW_INPUTS}' and '{_COLUMN_INPUTS}', got both.")
+        raise InvalidArgumentError(
+            f"JSON Value: {quoted(document)} Not formatted correctly expecting only one of "
+            f"'{_COLUMN_INPUTS}' or '{_ROW_INPUTS}' keys to exist"
+        )
     if _ROW_INPUTS in document:
-        return Layout.ROW, _read_rows(document[_ROW_INPUTS], specs)
+        if not isinstance(document[_ROW_INPUTS], list):
+            raise InvalidArgumentError(f"JSON Value: {quoted(document)} Excepting '{_ROW_INPUTS}' to be an list/array")
+        if not document[_ROW_INPUTS]:
+            raise InvalidArgumentError(f"JSON Value: {quoted(document)} No values in '{_ROW_INPUTS}' array")
+        return Layout.ROW, _read_rows(document[_ROW_INPUTS], specs, check_rows)
     if _COLUMN_INPUTS in document:
-        return Layout.COLUMN, _read_columns(document[_COLUMN_INPUTS], specs)
+        return Layout.COLUMN, _read_columns(document[_COLUMN_INPUTS], specs, check_rows)
     raise InvalidArgumentError(f"Missing '{_COLUMN_INPUTS}' or '{_ROW_INPUTS}' key")
 
 
@@ -124,22 +141,24 @@ def write_outputs(layout: Layout, outputs: Mapping[str, np.ndarray]) -> bytes:
     return json.dumps(document).encode("utf-8")
 
 
-def _read_rows(rows: Any, specs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
-    if not isinstance(rows, list):
-        raise InvalidArgumentError(f"{_ROW_INPUTS}: must be a list, got {_kind(rows)}.")
-    if not rows:
-        raise InvalidArgumentError(f"{_ROW_INPUTS}: must have at least one row, got an empty list.")
+def _read_rows(
+    rows: list[Any], specs: Mapping[str, TensorSpec], check_rows: Callable[[int], None]
+) -> dict[str, np.ndarray]:
+    check_rows(len(rows))
     named = _is_named(rows[0])
     if not named and len(specs) > 1:
         raise InvalidArgumentError(
-            f"{_ROW_INPUTS}: each row must be an object with the keys {', '.join(sorted(specs))}, got plain values."
+            "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
+            f"tensorinfo_map: {','.join(sorted(specs))}"
         )
     for position, row in enumerate(rows):
         if _is_named(row) != named:
-            raise InvalidArgumentError(f"{_ROW_INPUTS}[{position}]: rows must be all objects or all plain values.")
+            expected, got = ("object", "list") if named else ("value/list", "object")
+            raise InvalidArgumentError(f"Expecting {expected} but got {got} at item {position} of input list")
         if named and row.keys() != specs.keys():
             raise InvalidArgumentError(
-                f"{_ROW_INPUTS}[{position}]: keys must be {', '.join(sorted(specs))}, got {', '.join(sorted(row))}."
+                f"Failed to process element: {position} of '{_ROW_INPUTS}' list. "
+                f"JSON object: {quoted(row)} keys must be equal to: {','.join(sorted(specs))}"
             )
     if not named:
         (name,) = specs
@@ -147,11 +166,16 @@ def _read_rows(rows: Any, specs: Mapping[str, TensorSpec]) -> dict[str, np.ndarr
     return {name: _array([row[name] for row in rows], spec, name) for name, spec in specs.items()}
 
 
-def _read_columns(columns: Any, specs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+def _read_columns(
+    columns: Any, specs: Mapping[str, TensorSpec], check_rows: Callable[[int], None]
+) -> dict[str, np.ndarray]:
+    for column in columns.values() if _is_named(columns) else [columns]:
+        check_rows(len(column) if isinstance(column, list) else 0)
     if not _is_named(columns):
         if len(specs) > 1:
             raise InvalidArgumentError(
-                f"{_COLUMN_INPUTS}: must be an object with the keys {', '.join(sorted(specs))}, got {_kind(columns)}."
+                "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
+                f"tensorinfo_map: {','.join(sorted(specs))}"
             )
         (name,) = specs
         return {name: _array(columns, specs[name], name)}
@@ -159,6 +183,30 @@ def _read_columns(columns: Any, specs: Mapping[str, TensorSpec]) -> dict[str, np
         if name not in columns:
             raise InvalidArgumentError(f"Missing named input: {name} in '{_COLUMN_INPUTS}' object.")
     return {name: _array(columns[name], spec, name) for name, spec in specs.items()}
+
+
+def quoted(value: Any) -> str:
+    """Returns a JSON value for a message, cut where it is long."""
+    text = ""
+    for part in json.JSONEncoder().iterencode(value):  # piece by piece, because the value may be a whole request
+        text += part
+        if len(text) > _QUOTED_CHARACTERS:
+            return f"{text[:_QUOTED_CHARACTERS]}..."
+    return text
+
+
+def kind_name(value: Any) -> str:
+    """Returns what TF Serving calls the kind of a JSON value."""
+    if isinstance(value, bool):
+        return str(value)
+    names = {dict: "Object", list: "Array", str: "String", type(None): "Null"}
+    return names.get(type(value), "Number")
+
+
+def _first_of_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object; where a key is repeated the first one counts, as in TF Serving."""
+    found = dict(members)
+    return found if len(found) == len(members) else dict(reversed(members))
 
 
 def _is_named(value: Any) -> bool:
@@ -216,7 +264,15 @@ def _leaf(value: Any, dtype: str, where: str) -> Any:
         accepted = isinstance(value, int | float) and not isinstance(value, bool)
     if not accepted:
         raise InvalidArgumentError(f"{where}: must be of type {dtype}, got {_kind(value)}.")
+    if dtype in _FLOATS and _largest(dtype, value) < abs(value) < math.inf:
+        raise InvalidArgumentError(f"{where}: Cannot convert JSON value: {value} to {dtype} without loss of precision.")
     return value
+
+
+def _largest(dtype: str, value: float) -> float:
+    """Returns the largest number of the type; for an integer, the largest up to which the type has every integer."""
+    limits = np.finfo(dtype)
+    return 2 ** (limits.nmant + 1) - 1 if isinstance(value, int) else float(limits.max)
 
 
 def _utf8(value: str, where: str) -> bytes:

@@ -1,27 +1,30 @@
-"""The life of a server: load, listen, answer, stop without losing a request."""
+"""The life of a server: load, listen, answer, follow new versions, stop without losing a request."""
 
 import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from serving.errors import ServerStartError
+from serving.errors import LabelNotAvailableError, ModelsNotAvailableError, ServableError
+from serving.server.config_files import ModelConfig, VersionPolicy, read_model_configs
 from serving.server.options import Addresses, ServerOptions
 from serving.versions import find_version
 
 if TYPE_CHECKING:
-    import grpc.aio
     from aiohttp import web
+
+    from serving.server.engine import Engine
+    from serving.server.registry import Registry
 
 _LOGGER = logging.getLogger(__name__)
 
 
 async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop: asyncio.Event | None = None) -> None:
-    """Loads the newest version and serves it until told to stop.
+    """Loads what is to be served and serves it, and what comes after it, until told to stop.
 
     Args:
         options: what to serve and where.
@@ -30,33 +33,51 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
 
     Raises:
         ServableError: if there is no servable, or it does not keep the contract.
-        ServerStartError: if a port cannot be had.
+        ServerStartError: if a port cannot be had, or TLS has no certificate to show.
+        ValueError: if the models' file is damaged.
     """
-    version = find_version(options.model_base_path)
+    configs = _wanted(options)
 
     # TensorFlow takes seconds to import; what can be refused without it was refused above.
-    from serving.model import Servable
+    from serving.server import grpc_server
+    from serving.server.batching import BatchScheduler
     from serving.server.engine import Engine
-    from serving.server.grpc_service import create_server
+    from serving.server.health import create_health
+    from serving.server.loading import LoadedServable
+    from serving.server.metrics import ServerMetrics
+    from serving.server.registry import Registry
     from serving.server.rest import create_app
+    from serving.server.watcher import Watcher
 
-    servable = await asyncio.to_thread(Servable, version)
-    engine = Engine(options.model_name, servable, options.max_batch_rows, options.threads)
-    grpc_server = create_server(engine, options.max_request_bytes)
-    runner = _rest_runner(create_app(engine, options.max_request_bytes), options.drain_seconds)
+    metrics, health = ServerMetrics(), create_health()
+    scheduler = BatchScheduler(options.batching)
+    registry = Registry(lambda model, version: LoadedServable(model, version, scheduler, metrics), metrics.available)
+    engine = Engine(registry, metrics, options.max_batch_rows)
+    server = grpc_server.create_server(engine, health, options)
+    page = [_page(engine, configs[0].name)] if options.page else []
+    runner = _rest_runner(create_app(engine, options, page), options.drain_seconds)
+    watcher = Watcher(registry, options.poll_seconds, options.model_config_file)
     try:
+        await asyncio.to_thread(_load, registry, configs)
         addresses = Addresses(
-            grpc=await _start_grpc(grpc_server, options),
-            rest=f"http://{await _start_rest(runner, options)}",
-            version=version.number,
+            grpc=grpc_server.listen(server, options),
+            rest=await _start_rest(runner, options),
+            version=max(registry.available(configs[0].name)),
         )
-        _LOGGER.info("serving %s version %d from %s", options.model_name, version.number, version.path)
+        watcher.start()
+        health.set_serving(True)
+        for config in configs:
+            _LOGGER.info("serving %s from %s", config.name, config.base_path)
         ready(addresses)
         await (stop or asyncio.Event()).wait()
         _LOGGER.info("stopping: no new requests, waiting at most %.0f s for those in flight", options.drain_seconds)
+        health.drain()
     finally:
-        await asyncio.gather(grpc_server.stop(options.drain_seconds), runner.cleanup())
+        watcher.close()
+        await asyncio.gather(asyncio.to_thread(server.stop(options.drain_seconds).wait), runner.cleanup())
         await asyncio.to_thread(engine.close)
+        await asyncio.to_thread(registry.close)
+        await asyncio.to_thread(scheduler.close)
     _LOGGER.info("stopped")
 
 
@@ -70,7 +91,7 @@ def run_server(options: ServerOptions, ready: Callable[[Addresses], None] | None
         ready: called once, when both ports answer; by default the addresses are logged.
 
     Raises:
-        ServableError, ServerStartError: as `serve`.
+        ServableError, ServerStartError, ValueError: as `serve`.
     """
     asyncio.run(_serve_until_signal(options, ready or _log_addresses))
 
@@ -86,7 +107,7 @@ def running_server(options: ServerOptions) -> Iterator[Addresses]:
         where it answers.
 
     Raises:
-        ServableError, ServerStartError: as `serve`.
+        ServableError, ServerStartError, ValueError: as `serve`.
     """
     started: Future[tuple[Addresses, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
@@ -112,6 +133,34 @@ def running_server(options: ServerOptions) -> Iterator[Addresses]:
         thread.join()
 
 
+def _wanted(options: ServerOptions) -> list[ModelConfig]:
+    """Returns the models to serve at the start; refuses directories without any version before anything is loaded."""
+    if options.model_config_file is not None:
+        return read_model_configs(options.model_config_file)
+    if options.model_base_path is None:
+        raise ValueError("model_base_path: give it or model_config_file.")
+    find_version(options.model_base_path)
+    return [ModelConfig(options.model_name, options.model_base_path.resolve(), VersionPolicy(), {})]
+
+
+def _load(registry: "Registry", configs: Sequence[ModelConfig]) -> None:
+    try:
+        registry.apply(configs)
+    except (ModelsNotAvailableError, LabelNotAvailableError) as error:
+        raise ServableError(str(error)) from error
+
+
+def _page(engine: "Engine", model: str) -> "Callable[[web.Application], None]":
+    from serving.server.page import add_page, describe_version
+    from serving.server.requests import ModelRequest
+
+    def describe() -> dict[str, Any]:
+        served = engine.describe(ModelRequest(model))
+        return describe_version(model, served.version, served.path)
+
+    return lambda app: add_page(app, describe)
+
+
 async def _serve_until_signal(options: ServerOptions, ready: Callable[[Addresses], None]) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -129,38 +178,24 @@ async def _serve_until_signal(options: ServerOptions, ready: Callable[[Addresses
 def _rest_runner(app: "web.Application", drain_seconds: float) -> "web.AppRunner":
     from aiohttp import web
 
-    return web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds)
-
-
-async def _start_grpc(server: "grpc.aio.Server", options: ServerOptions) -> str:
-    try:
-        port = server.add_insecure_port(_address(options.host, options.grpc_port))
-    except RuntimeError as error:
-        raise _port_error(options.host, "grpc_port", options.grpc_port, error) from error
-    await server.start()
-    return _address(options.host, port)
+    # A client that went away takes its request out of the queue with it.
+    return web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds, handler_cancellation=True)
 
 
 async def _start_rest(runner: "web.AppRunner", options: ServerOptions) -> str:
     from aiohttp import web
 
+    from serving.server.grpc_server import address_of, port_error
+    from serving.server.tls import ssl_context
+
     await runner.setup()
+    context = None if options.tls is None else ssl_context(options.tls)
     try:
-        await web.TCPSite(runner, options.host, options.rest_port).start()
+        await web.TCPSite(runner, options.host, options.rest_port, ssl_context=context).start()
     except OSError as error:
-        raise _port_error(options.host, "rest_port", options.rest_port, error) from error
-    return _address(options.host, runner.addresses[0][1])
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _port_error(host: str, name: str, port: int, error: Exception) -> ServerStartError:
-    return ServerStartError(
-        f"{name}: cannot listen on {_address(host, port)} ({error}). "
-        "Stop what listens there, or choose another port; 0 takes any that is free."
-    )
+        raise port_error(options.host, "rest_port", options.rest_port, error) from error
+    scheme = "http" if context is None else "https"
+    return f"{scheme}://{address_of(options.host, runner.addresses[0][1])}"
 
 
 def _log_addresses(addresses: Addresses) -> None:

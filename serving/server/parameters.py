@@ -1,4 +1,4 @@
-"""What can be set about a server beside its options: batching, TLS, monitoring. Each may come from a file of TF Serving's."""
+"""What can be set about a server beside its options, or read from TF Serving's files: batching, TLS, monitoring."""
 
 import os
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class BatchingParameters:
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """The files that TLS needs, each PEM.
+    """What TLS needs, each PEM: a file, or the text itself, as TF Serving's configuration file holds it.
 
     Attributes:
         certificate: the server's certificate, followed by the certificates that link it to its authority.
@@ -60,9 +60,9 @@ class TlsFiles:
         ValueError: if clients must show certificates that nothing can check.
     """
 
-    certificate: Path
-    key: Path
-    client_authority: Path | None = None
+    certificate: Path | bytes
+    key: Path | bytes
+    client_authority: Path | bytes | None = None
     require_client: bool = False
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class Monitoring:
         ValueError: if the path is none.
     """
 
-    enabled: bool
+    enabled: bool = True
     path: str = DEFAULT_METRICS_PATH
 
     def __post_init__(self) -> None:

@@ -1,15 +1,19 @@
-"""TF Serving's REST API over aiohttp: predict, model status and metadata.
+"""TF Serving's REST API over aiohttp: prediction, model status and metadata.
 
-POST /v1/models/<name>[/versions/<v>|/labels/<l>]:predict
+POST /v1/models/<name>[/versions/<v>|/labels/<l>]:predict     and :classify, :regress, which our signatures refuse
 GET  /v1/models/<name>[/versions/<v>|/labels/<l>][/metadata]
 
-Whatever goes wrong is answered as {"error": "<message>"} with the status that TF Serving gives it.
+Whatever goes wrong is answered as {"error": "<message>"} with the status that TF Serving gives it. The Content-Type of
+a request is not looked at; its body may be compressed (Content-Encoding: gzip), and is limited after inflating.
 """
 
+import asyncio
 import json
 import logging
 import re
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn
+from urllib.parse import unquote
 
 from aiohttp import web
 from google.protobuf import json_format
@@ -22,17 +26,29 @@ from serving.errors import (
     RequestTooLargeError,
     ServingError,
 )
-from serving.server import json_tensors
-from serving.server.access_log import AccessLog
+from serving.server import example_methods, json_tensors
 from serving.server.engine import Engine
 from serving.server.json_tensors import Layout
+from serving.server.metrics import ServerMetrics
+from serving.server.options import ServerOptions
+from serving.server.request_record import RequestRecord
 from serving.server.requests import ModelRequest
 
 _LOGGER = logging.getLogger(__name__)
 
+# Matched against the path as it was sent, with its query, and unquoted afterwards: so does TF Serving. ASCII, because
+# ignoring case would otherwise let other letters and digits in.
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_PREDICTION = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
-_STATUS = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE)
+_PREDICTION = re.compile(
+    rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE | re.ASCII
+)
+_STATUS = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?", re.IGNORECASE | re.ASCII)
+_API = re.compile(r"/v1/.*", re.IGNORECASE | re.ASCII | re.DOTALL)
+
+# A path's method -> the API's name for it.
+_PREDICT = "Predict"
+_APIS = {"predict": _PREDICT, "classify": "Classify", "regress": "Regress"}
+_EXAMPLE_METHODS = {"Classify": example_methods.CLASSIFY, "Regress": example_methods.REGRESS}
 
 # Up to this size, parsing is quicker than the way to a worker thread and back.
 _PARSED_INLINE_BYTES = 64 * 1024
@@ -40,53 +56,82 @@ _PARSED_INLINE_BYTES = 64 * 1024
 _LARGEST_VERSION = 2**63 - 1
 
 
-def create_app(engine: Engine, max_request_bytes: int) -> web.Application:
+def create_app(
+    engine: Engine, options: ServerOptions, routes: Sequence[Callable[[web.Application], None]] = ()
+) -> web.Application:
     """Builds the aiohttp application.
 
     Args:
         engine: what answers.
-        max_request_bytes: largest body that is read; more is answered with 413.
+        options: the largest body that is read, after inflating (more is answered with 413), and where metrics are.
+        routes: each adds the routes of something else to the application; they come before the API's, which takes
+            every path.
     """
-    app = web.Application(client_max_size=max_request_bytes)
-    api = _Api(engine, max_request_bytes)
+    app = web.Application(client_max_size=options.max_request_bytes)
+    for add in routes:
+        add(app)
+    if options.monitoring.enabled:
+        app.router.add_get(options.monitoring.path, _metrics_handler(engine.metrics))
+    api = _Api(engine, options.max_request_bytes)
     app.router.add_route("*", "/{path:.*}", api.handle)
     return app
+
+
+def _metrics_handler(metrics: ServerMetrics) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), content_type="text/plain", charset="utf-8")
+
+    return handle
 
 
 class _Api:
     def __init__(self, engine: Engine, max_request_bytes: int) -> None:
         self._engine = engine
+        self._metrics = engine.metrics
         self._max_request_bytes = max_request_bytes
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answers any request; never raises except when the client went away."""
-        log = AccessLog("rest", request.remote or "-", f"{request.method} {request.path}")
-        try:
-            body = await self._answer(request)
-        except ServingError as error:
-            return _error_response(error, log)
-        except Exception:
-            _LOGGER.exception("request failed: %s %r", request.method, request.path)
-            return _error_response(InternalError("internal error; the server's log has the details"), log)
-        log.finish("200")
+        path = request.rel_url.raw_path_qs
+        prediction = _PREDICTION.fullmatch(path) if request.method == "POST" else None
+        # TF Serving takes the rest of the path in any case, but not the method.
+        api = _APIS.get(prediction["method"], "") if prediction else ""
+        record = RequestRecord(self._metrics, "REST", api, request.remote or "-", f"{request.method} {request.path}")
+        with self._metrics.in_flight:
+            try:
+                if prediction and api:
+                    body = await self._post(request, prediction, api, record)
+                else:
+                    body = self._get(request, path, record)
+            except ServingError as error:
+                return _error_response(error, record)
+            except Exception:
+                _LOGGER.exception("request failed: %s %r", request.method, request.path)
+                return _error_response(InternalError("internal error; the server's log has the details"), record)
+        record.finish("200")
         return web.Response(body=body, content_type="application/json")
 
-    async def _answer(self, request: web.Request) -> bytes:
-        if not request.path.lower().startswith("/v1/"):
+    async def _post(self, request: web.Request, match: re.Match[str], api: str, record: RequestRecord) -> bytes:
+        record.model = _model_request(match)
+        body = await self._read(request)
+        record.request_bytes = len(body)
+        if api == _PREDICT:
+            return await self._predict(record.model, body, record)
+        return await self._refuse_examples(_EXAMPLE_METHODS[api], record.model, body)
+
+    def _get(self, request: web.Request, path: str, record: RequestRecord) -> bytes:
+        if not _API.fullmatch(path):
             raise PathNotFoundError(
                 f"{request.path}: not found. The API is under /v1/models/, e.g. "
                 f"/v1/models/{contract.DEFAULT_MODEL_NAME}:predict."
             )
-        if request.method == "POST" and (match := _PREDICTION.fullmatch(request.path)):
-            if match["method"].lower() != "predict":
-                raise InvalidArgumentError(
-                    f"no signature is for {match['method']}: all are for predict. POST to .../{match['name']}:predict."
-                )
-            return await self._predict(_model_request(match), await self._read(request))
-        if request.method == "GET" and (match := _STATUS.fullmatch(request.path)):
-            model = _model_request(match)
-            return json.dumps(self._metadata(model) if match["metadata"] else self._status(model)).encode("utf-8")
-        raise InvalidArgumentError(f"Malformed request: {request.method} {request.path}")
+        match = _STATUS.fullmatch(path) if request.method == "GET" else None
+        if match is None:
+            raise InvalidArgumentError(f"Malformed request: {request.method} {path}")
+        if match["name"] is None:
+            raise InvalidArgumentError("Missing model name in request.")
+        record.model = _model_request(match)
+        return self._metadata(record.model) if match["metadata"] else self._status(record.model)
 
     async def _read(self, request: web.Request) -> bytes:
         try:
@@ -95,17 +140,32 @@ class _Api:
             raise RequestTooLargeError(
                 f"request: must be at most {self._max_request_bytes:,} bytes. Send fewer rows in one request."
             ) from error
+        except web.RequestPayloadError as error:
+            raise InvalidArgumentError(
+                f"JSON Parse error: the body is not what its headers say, e.g. its Content-Encoding: {error}"
+            ) from error
 
-    async def _predict(self, model: ModelRequest, body: bytes) -> bytes:
+    async def _predict(self, model: ModelRequest, body: bytes, record: RequestRecord) -> bytes:
         inline = len(body) <= _PARSED_INLINE_BYTES
         parse = json_tensors.parse_document
         document = parse(body) if inline else await self._engine.offload(parse, body)
-        model = ModelRequest(model.name, model.version, model.label, json_tensors.signature_name(document))
-        specs = self._engine.servable(model).signature(model.signature).inputs
-        read = json_tensors.read_inputs
-        layout, inputs = read(document, specs) if inline else await self._engine.offload(read, document, specs)
-        outputs = await self._engine.predict(model, inputs)
-        return await self._write(layout, outputs)
+        signature = json_tensors.signature_name(document) or contract.SIGNATURE_DEFAULT
+        model = record.model = ModelRequest(model.name, model.version, model.label, signature)
+        signatures = self._engine.describe(model).signatures
+        if signature not in signatures:
+            raise InvalidArgumentError(
+                f'Serving signature name: "{signature}" not found in signature def. '
+                f"Signatures here: {', '.join(sorted(signatures))}."
+            )
+        read, specs, check = json_tensors.read_inputs, signatures[signature].inputs, self._engine.check_rows
+        layout, inputs = (
+            read(document, specs, check) if inline else await self._engine.offload(read, document, specs, check)
+        )
+        record.rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
+        # A client that goes away cancels this task, which takes the request out of its queue.
+        answered = await asyncio.wrap_future(self._engine.submit(model, inputs))
+        record.version = answered.version
+        return await self._write(layout, answered.outputs)
 
     async def _write(self, layout: Layout, outputs: dict[str, Any]) -> bytes:
         write = json_tensors.write_outputs
@@ -113,39 +173,57 @@ class _Api:
             return write(layout, outputs)
         return await self._engine.offload(write, layout, outputs)
 
-    def _status(self, model: ModelRequest) -> dict[str, Any]:
-        return {
-            "model_version_status": [
-                {
-                    "version": str(status.version),  # 64-bit integers are strings in protobuf's JSON
-                    "state": status.state,
-                    "status": {"error_code": "OK", "error_message": ""},
-                }
-                for status in self._engine.status(model)
-            ]
-        }
+    async def _refuse_examples(self, method: example_methods.Method, model: ModelRequest, body: bytes) -> NoReturn:
+        document = await self._engine.offload(json_tensors.parse_document, body)
+        signature = json_tensors.signature_name(document)
+        example_methods.check_examples(document)
+        definitions = self._engine.describe(model).signature_defs
+        example_methods.refuse_signature(method, signature, definitions)
 
-    def _metadata(self, model: ModelRequest) -> dict[str, Any]:
-        servable = self._engine.servable(model)
+    def _status(self, model: ModelRequest) -> bytes:
+        # A label is not looked at, as in TF Serving: the answer is then about all versions.
+        statuses = self._engine.status(ModelRequest(model.name, model.version))
+        return _written(
+            {
+                "model_version_status": [
+                    {
+                        "version": str(status.version),  # 64-bit integers are strings in protobuf's JSON
+                        "state": status.state,
+                        "status": {"error_code": status.error_code, "error_message": status.error_message},
+                    }
+                    for status in statuses
+                ]
+            }
+        )
+
+    def _metadata(self, model: ModelRequest) -> bytes:
+        description = self._engine.describe(model)
         definitions = {
             name: json_format.MessageToDict(
                 definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
             )
-            for name, definition in servable.signature_defs.items()
+            for name, definition in description.signature_defs.items()
         }
-        return {
-            "model_spec": {"name": model.name, "signature_name": "", "version": str(servable.version.number)},
-            "metadata": {"signature_def": {"signature_def": definitions}},
-        }
+        return _written(
+            {
+                "model_spec": {"name": model.name, "signature_name": "", "version": str(description.version)},
+                "metadata": {"signature_def": {"signature_def": definitions}},
+            }
+        )
 
 
 def _model_request(match: re.Match[str]) -> ModelRequest:
     version = match["version"]
-    if version is not None and int(version[:20]) > _LARGEST_VERSION:
+    if version is not None and int(version.lstrip("0")[:20] or "0") > _LARGEST_VERSION:
         raise InvalidArgumentError(f"Failed to convert version: {version} to numeric.")
-    return ModelRequest(match["name"], None if version is None else int(version), match["label"] or "")
+    number = None if version is None else int(version.lstrip("0") or "0")
+    return ModelRequest(unquote(match["name"]), number, unquote(match["label"] or ""))
 
 
-def _error_response(error: ServingError, log: AccessLog) -> web.Response:
-    log.finish(str(error.http_status), error.wire_message)
+def _written(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1) + "\n").encode("utf-8")  # one blank, as protobuf's JSON is indented
+
+
+def _error_response(error: ServingError, record: RequestRecord) -> web.Response:
+    record.finish(str(error.http_status), error)
     return web.json_response({"error": error.wire_message}, status=error.http_status)

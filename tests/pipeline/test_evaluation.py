@@ -215,7 +215,7 @@ def test_what_the_servable_refuses_is_listed_with_the_reason_and_the_rest_is_eva
     assert load(tmp_path / "report/perturbed/noise", "raw_predictions").shape == (5, 3)
     reasons = {row["path"]: row["reason"] for row in read_rows(tmp_path / "report", "refused.jsonl")}
     assert list(reasons) == ["small.png", "text.png", "cut.png"]
-    assert "image is smaller than the model" in reasons["small.png"]
+    assert "smaller than the window" in reasons["small.png"]
     assert "is no JPEG, PNG" in reasons["text.png"]
     assert json.loads(captured.out)["refused"]["count"] == 3
 

@@ -41,7 +41,7 @@ def test_a_grey_image_is_spread_over_three_channels():
 
 @pytest.mark.parametrize(("height", "width"), [(15, 16), (16, 15), (1, 1)])
 def test_an_image_smaller_than_the_window_is_refused_with_the_windows_size(height, width):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="smaller than the model's window of 16 x 16 pixels"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="smaller than the window of 16 x 16 pixels"):
         windows_of(encode(noise(5, height, width)))
 
 

@@ -282,6 +282,39 @@ def test_operating_points_travel_in_the_assets(servable):
     }
 
 
+def test_the_label_map_tells_labels_columns_and_every_verdict(servable):
+    assert json.loads((servable.folder / "assets" / "label_map.json").read_text()) == {
+        "detection": {"real": 0, "fake": 1},
+        "sources": list(NAMES),
+        "verdicts": ["real", "unknown_generator", "contradiction", *NAMES],
+    }
+
+
+def test_without_heads_nothing_can_contradict(headless):
+    label_map = json.loads((headless.folder / "assets" / "label_map.json").read_text())
+    assert label_map["verdicts"] == ["real", "unknown_generator"]
+
+
+@pytest.mark.parametrize("signature", list(contract.SIGNATURES))
+def test_an_empty_batch_gets_empty_answers(any_servable, signature):
+    name = contract.SIGNATURES[signature][0]
+    full = {"image_bytes": encode(noise(1)), "examples": example_of(encode(noise(1)))}[name]
+    run = any_servable.signatures[signature]
+    expected = {output: value.shape[1:] for output, value in run(**{name: tf.constant([full])}).items()}
+    answers = run(**{name: tf.constant([], tf.string)})
+    assert {output: value.shape for output, value in answers.items()} == {
+        output: (0, *shape) for output, shape in expected.items()
+    }
+
+
+@pytest.mark.parametrize("row", [0, 3])
+def test_the_reloaded_graph_names_the_row_that_it_refuses(any_servable, images, row):
+    batch = list(images)
+    batch[row] = encode(noise(9, 31, 90))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"image_bytes\[{row}\]: is 90 x 31 pixels, smaller"):
+        ask(any_servable, batch)
+
+
 def test_a_servable_survives_being_moved(servable, images, tmp_path):
     moved = shutil.copytree(servable.folder, tmp_path / "elsewhere" / "9")
     answers = tf.saved_model.load(str(moved)).signatures["serving_default"](image_bytes=tf.constant(images))

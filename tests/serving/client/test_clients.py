@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from serving import contract
-from serving.client import PredictionError, ServerError, ServerUnreachableError, open_predictor
+from serving.client import ClientOptions, PredictionError, ServerError, ServerUnreachableError, open_predictor
 from serving.client.answers import answers_from_outputs
 from serving.client.rest_client import RestClient
 
@@ -142,7 +142,7 @@ def canned():
 
 @pytest.mark.parametrize(("status", "body"), [(200, b"<html>"), (200, b"{}"), (502, b"Bad Gateway"), (500, b"[]")])
 def test_answers_that_are_not_tf_servings_are_server_errors(canned, images, status, body):
-    with RestClient(canned(status, body)) as client, pytest.raises(ServerError):
+    with RestClient(canned(status, body), ClientOptions(deadline=0.5)) as client, pytest.raises(ServerError):
         client.predict(images)
 
 

@@ -7,7 +7,14 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
-from serving.errors import BadRowError, InternalError, InvalidArgumentError, QueueFullError, ResourceExhaustedError, UnavailableError
+from serving.errors import (
+    BadRowError,
+    InternalError,
+    InvalidArgumentError,
+    QueueFullError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from serving.server.batching import BatchScheduler
 from serving.server.parameters import BatchingParameters
 

@@ -3,11 +3,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from serving import contract
@@ -55,7 +58,9 @@ def test_output_filter_returns_only_what_was_asked(stub, images):
     request.output_filter.append("verdict")
     assert failure(stub, request) == ("INVALID_ARGUMENT", "duplicate output tensor alias: verdict")
     request.output_filter[:] = ["nope"]
-    assert "not found in signature: nope" in failure(stub, request)[1]
+    code, message = failure(stub, request)
+    assert code == "INVALID_ARGUMENT"
+    assert message.startswith("output tensor alias not found in signature: nope")
 
 
 def test_serving_examples_answers_as_serving_default_does(stub, images):
@@ -98,6 +103,7 @@ def test_unknown_model_version_label_and_signature_have_tf_servings_codes(stub, 
     request.model_spec.version_label = "stable"
     assert failure(stub, request)[0] == "INVALID_ARGUMENT"
     assert failure(stub, predict_pb2.PredictRequest()) == ("INVALID_ARGUMENT", "Missing ModelSpec")
+    assert failure(stub, request_for(images, name="")) == ("INVALID_ARGUMENT", "ModelSpec has no name specified.")
 
 
 def test_wrong_inputs_are_invalid_arguments(stub, images):
@@ -119,10 +125,14 @@ def test_wrong_inputs_are_invalid_arguments(stub, images):
 
     request = request_for(images)
     request.inputs["second"].CopyFrom(right)
-    assert failure(stub, request)[0] == "INVALID_ARGUMENT"
+    assert failure(stub, request) == (
+        "INVALID_ARGUMENT",
+        "input size does not match signature: 2!=1 len({image_bytes,second}) != len({image_bytes}). "
+        "Sent extra: {second}. Missing but required: {}.",
+    )
     request = request_for([])
     del request.inputs["image_bytes"]
-    assert "must be {image_bytes}, got {}" in failure(stub, request)[1]
+    assert "0!=1 len({}) != len({image_bytes}). Sent extra: {}. Missing but" in failure(stub, request)[1]
 
 
 def test_a_shape_that_claims_more_than_was_sent_is_refused_before_memory_is_taken(stub, images):
@@ -161,6 +171,57 @@ def test_metadata_holds_the_signatures(stub):
     request.metadata_field[:] = ["weights"]
     with pytest.raises(grpc.RpcError, match="weights is not supported"):
         stub.GetModelMetadata(request, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_type", "noun", "kind"),
+    [
+        ("Classify", classification_pb2.ClassificationRequest, "classification", "tensorflow/serving/classify"),
+        ("Regress", regression_pb2.RegressionRequest, "regression", "tensorflow/serving/regress"),
+    ],
+)
+def test_methods_for_examples_are_refused_as_tf_serving_refuses_them(stub, method, request_type, noun, kind):
+    def refused(name=contract.DEFAULT_MODEL_NAME, signature=""):
+        request = request_type()
+        request.model_spec.name, request.model_spec.signature_name = name, signature
+        with pytest.raises(grpc.RpcError) as caught:
+            getattr(stub, method)(request, timeout=30)
+        return caught.value.code().name, caught.value.details()
+
+    was = f"Expected {noun} signature method_name to be {kind}. Was: tensorflow/serving/predict"
+    assert refused() == refused(signature="explain") == ("INVALID_ARGUMENT", was)
+    assert refused(signature="nope") == ("INVALID_ARGUMENT", "No signature was found with the name: nope")
+    assert refused("other")[0] == "NOT_FOUND"
+    with pytest.raises(grpc.RpcError, match="Missing ModelSpec"):
+        getattr(stub, method)(request_type(), timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "code", "message"),
+    [
+        ([], "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+        ([("", "", "")], "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+        ([("other", "", "")], "NOT_FOUND", "Servable not found for request: Latest(other)"),
+        ([("M", "nope", "")], "INVALID_ARGUMENT", "Requested signature not found in model graph: nope"),
+        ([("M", "", "do")], "UNIMPLEMENTED", "Unsupported signature method_name: do"),
+        (
+            [("M", "", "tensorflow/serving/regress")],
+            "INVALID_ARGUMENT",
+            "Expected regression signature method_name to be tensorflow/serving/regress. "
+            "Was: tensorflow/serving/predict",
+        ),
+    ],
+)
+def test_multi_inference_is_refused_as_tf_serving_refuses_it(stub, tasks, code, message):
+    request = inference_pb2.MultiInferenceRequest()
+    for name, signature, method in tasks:
+        task = request.tasks.add(method_name=method)
+        task.model_spec.name = name.replace("M", contract.DEFAULT_MODEL_NAME)
+        task.model_spec.signature_name = signature
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.MultiInference(request, timeout=30)
+    assert caught.value.code().name == code
+    assert caught.value.details().startswith(message)
 
 
 def test_status_reports_the_version_as_available(channel):

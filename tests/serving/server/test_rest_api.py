@@ -1,4 +1,5 @@
 import base64
+import gzip
 import http.client
 import json
 from urllib.parse import urlsplit
@@ -8,7 +9,8 @@ import pytest
 
 from serving import contract
 from serving.errors import InvalidArgumentError
-from serving.server.json_tensors import Layout, write_outputs
+from serving.server.json_tensors import Layout, read_inputs, write_outputs
+from serving.signatures import TensorSpec
 
 MODEL = f"/v1/models/{contract.DEFAULT_MODEL_NAME}"
 PREDICT = f"{MODEL}:predict"
@@ -20,9 +22,10 @@ def b64(image):
 
 @pytest.fixture
 def call(server):
-    def call(method, path, body=None):
+    def call(method, path, body=None, **headers):
         connection = http.client.HTTPConnection(urlsplit(server.rest).netloc, timeout=30)
-        connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body))
+        sent = body if body is None or isinstance(body, bytes) else json.dumps(body)
+        connection.request(method, path, sent, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
         assert response.headers["Content-Type"].startswith("application/json")
         document = json.loads(response.read())
@@ -144,22 +147,22 @@ def test_rows_without_an_image_are_refused_by_name(call, images, content, reason
         (b"{", "JSON Parse error"),
         (b"\xff\xfe{}", "JSON Parse error"),
         (b"[" * 100_000, "JSON Parse error"),
-        (b"[1]", "must be a JSON object"),
+        (b"[1]", "JSON Value: [1] Is not object"),
         ({}, "Missing 'inputs' or 'instances' key"),
-        ({"instances": [], "inputs": []}, "got both"),
-        ({"instances": {}}, "must be a list"),
-        ({"instances": []}, "at least one row"),
+        ({"instances": [], "inputs": []}, "expecting only one of 'inputs' or 'instances' keys to exist"),
+        ({"instances": {}}, "Excepting 'instances' to be an list/array"),
+        ({"instances": []}, "No values in 'instances' array"),
         ({"instances": [3]}, "image_bytes[0]"),
         ({"instances": [{"b64": "!!!"}]}, "image_bytes[0]: is no valid base64"),
         ({"instances": [{"b64": "aaaaa"}]}, "image_bytes[0]: is no valid base64"),
-        ({"instances": [{"picture": {"b64": ""}}]}, "keys must be image_bytes"),
-        ({"instances": [{"image_bytes": {"b64": ""}}, {"b64": ""}]}, "instances[1]"),
+        ({"instances": [{"picture": {"b64": ""}}]}, "element: 0 of 'instances' list. JSON object: {"),
+        ({"instances": [{"image_bytes": {"b64": ""}}, {"b64": ""}]}, "at item 1 of input list"),
         ({"instances": [[{"b64": ""}]]}, "must have shape [batch]"),
         ({"instances": [{"b64": ""}, [{"b64": ""}]]}, "image_bytes[1]"),
         ({"instances": ["\ud800"]}, "no valid Unicode"),
         ({"inputs": {"b64": ""}}, "must have shape [batch]"),
         ({"inputs": {}}, "Missing named input: image_bytes"),
-        ({"instances": [{"b64": ""}], "signature_name": 1}, "signature_name: must be a string"),
+        ({"instances": [{"b64": ""}], "signature_name": 1}, "'signature_name' key must be a string value."),
         ({"instances": [{"b64": ""}], "signature_name": "nope"}, '"nope" not found'),
         ({"instances": [{"b64": ""}] * 9}, "at most 8 rows, got 9"),
         ({"inputs": [{"b64": ""}] * 9}, "at most 8 rows, got 9"),
@@ -185,15 +188,144 @@ def test_a_body_above_the_limit_is_413_and_the_next_request_is_served(call, imag
         ("GET", "/", 404),
         ("GET", PREDICT, 400),
         ("DELETE", MODEL, 400),
-        ("POST", f"{MODEL}:classify", 400),
+        ("OPTIONS", PREDICT, 400),
+        ("PUT", PREDICT, 400),
+        ("POST", MODEL, 400),
+        ("POST", f"{MODEL}/metadata", 400),
+        ("POST", f"{MODEL}:PREDICT", 400),  # the method, and nothing else, must be in lower case
+        ("POST", f"{PREDICT}?verbose=1", 400),
+        ("POST", f"{MODEL}/versions/3/labels/stable:predict", 400),
+        ("GET", f"{MODEL}?verbose=1", 404),  # a model of that name
         ("GET", "/v1/models", 400),
+        ("GET", "/v1/models/", 400),
+        ("GET", f"{MODEL}/versions/%D9%A3", 400),
+        ("GET", "/v2/models", 404),
     ],
 )
 def test_other_paths_and_methods_are_refused(call, method, path, status):
     error_of(call(method, path), status)
 
 
+def test_head_is_refused_without_a_body(server):
+    connection = http.client.HTTPConnection(urlsplit(server.rest).netloc, timeout=30)
+    connection.request("HEAD", MODEL)
+    assert connection.getresponse().status == 400
+    connection.close()
+
+
+def test_the_path_is_taken_in_any_case_and_percent_encoded(call):
+    name = "".join(f"%{ord(letter):02x}" for letter in contract.DEFAULT_MODEL_NAME)
+    assert call("GET", f"/V1/Models/{name}/Versions/003")[0] == 200
+    assert "Latest(a/b:c)" in error_of(call("POST", "/v1/models/a%2Fb%3ac:predict", {"instances": [1]}), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "noun", "kind"), [("classify", "classification", "classify"), ("regress", "regression", "regress")]
+)
+def test_classify_and_regress_are_refused_as_tf_serving_refuses_them(call, method, noun, kind):
+    def refused(body, model=MODEL, status=400):
+        return error_of(call("POST", f"{model}:{method}", body), status)
+
+    good = {"examples": [{"image_bytes": {"b64": ""}, "size": [1, 2], "weight": 0.5}]}
+    expected = f"signature method_name to be tensorflow/serving/{kind}. Was: tensorflow/serving/predict"
+    assert refused(good) == f"Expected {noun} {expected}"
+    assert refused(good | {"signature_name": "nope"}) == "No signature was found with the name: nope"
+    assert "Latest(other)" in refused(good, "/v1/models/other", 404)
+    # What is wrong with the body comes first, even for a model that is not there.
+    for body, part in [
+        (b"", "document is empty"),
+        ({}, "key 'examples' is expected and was not found"),
+        ({"examples": {}}, "Expecting 'examples' value to be an list/array"),
+        ({"examples": []}, "'examples' value is an empty array"),
+        ({"examples": [1]}, "Example must be JSON object but got JSON Number"),
+        ({"examples": [{}], "context": True}, "Example must be JSON object but got JSON True"),
+        ({"examples": [{"a": None}]}, "Feature: a has element with unexpected JSON type: Null"),
+        ({"examples": [{"a": [[1]]}]}, "Feature: a has element with unexpected JSON type: Array"),
+        ({"examples": [{"a": [1, "x"]}]}, "Unexpected element type in feature: a"),
+    ]:
+        assert part in refused(body, "/v1/models/other")
+
+
+def test_a_compressed_body_is_inflated_whatever_its_content_type(call, images):
+    body = json.dumps({"instances": [b64(images[0])]}).encode()
+    plain = call("POST", PREDICT, body)
+    assert plain[0] == 200
+    assert call("POST", PREDICT, gzip.compress(body), Content_Encoding="gzip", Content_Type="text/plain") == plain
+    assert "JSON Parse error" in error_of(call("POST", PREDICT, b"no gzip", Content_Encoding="gzip"))
+    assert "JSON Parse error" in error_of(call("POST", PREDICT, gzip.compress(body)[:-20], Content_Encoding="gzip"))
+
+
+def test_a_compressed_body_is_limited_after_inflating(call, images):
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert len(bomb) < 200_000
+    assert "200,000 bytes" in error_of(call("POST", PREDICT, bomb, Content_Encoding="gzip"), 413)
+    assert call("POST", PREDICT, {"instances": [b64(images[0])]})[0] == 200
+
+
+def test_the_first_of_repeated_keys_counts(call, images):
+    row = json.dumps(b64(images[0]))
+    first = f'{{"signature_name": "serving_default", "instances": [{row}], "instances": 1, "signature_name": "nope"}}'
+    assert call("POST", PREDICT, first.encode())[0] == 200
+
+
+def test_numbers_that_json_does_not_have_and_that_no_machine_holds_are_refused_as_values(call):
+    for number in (b"NaN", b"-Infinity", b"1e999", b"9" * 4000):
+        assert "image_bytes[0]: must be" in error_of(call("POST", PREDICT, b'{"instances": [' + number + b"]}"))
+    assert "JSON Parse error" in error_of(call("POST", PREDICT, b'{"instances": [' + b"9" * 5000 + b"]}"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "accepted"),
+    [
+        ("float32", 1e38, True),
+        ("float32", 1e39, False),
+        ("float32", float("inf"), True),
+        ("float32", 2**24 - 1, True),
+        ("float32", 2**24, False),  # TF Serving draws the line one below what is exact
+        ("float64", 2**53, False),
+        ("float64", 10**400, False),
+        ("int32", 2**31, False),
+        ("int64", 2**63 - 1, True),
+        ("uint8", -1, False),
+        ("uint8", 1.0, False),
+        ("bool", 1, False),
+    ],
+)
+def test_a_number_is_taken_only_where_its_type_holds_it(dtype, value, accepted):
+    def read():
+        return read_inputs({"instances": [value]}, {"x": TensorSpec(dtype, (None,))}, lambda rows: None)[1]["x"]
+
+    if accepted:
+        assert read().tolist() == [np.dtype(dtype).type(value)]
+    else:
+        with pytest.raises(InvalidArgumentError, match=r"^x"):
+            read()
+
+
+def test_a_refused_document_is_quoted_in_part(call):
+    message = error_of(call("POST", PREDICT, {"instances": [], "inputs": ["x" * 100_000]}))
+    assert len(message) < 500
+
+
 def test_base64_may_lack_its_padding(call, make_image):
     image = next(i for i in (make_image((255, 0, 0), (w, 8)) for w in range(8, 40)) if len(i) % 3 == 1)
     unpadded = {"b64": base64.b64encode(image).decode().rstrip("=")}
     assert call("POST", PREDICT, {"instances": [unpadded]})[1]["predictions"][0]["verdict"] == "contradiction"
+
+
+def test_metrics_are_text_on_their_own_path_and_count_both_methods(call, server, images):
+    def counted(code):
+        connection = http.client.HTTPConnection(urlsplit(server.rest).netloc, timeout=30)
+        connection.request("GET", "/monitoring/prometheus/metrics")
+        response = connection.getresponse()
+        assert (response.status, response.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+        name = f'request_count{{model_name="{contract.DEFAULT_MODEL_NAME}",status="{code}"}} '
+        lines = [line for line in response.read().decode().splitlines() if name in line]
+        connection.close()
+        return float(lines[0].rsplit(" ", 1)[1]) if lines else 0.0
+
+    before = counted("OK"), counted("INVALID_ARGUMENT")
+    assert call("POST", PREDICT, {"instances": [b64(images[0])]})[0] == 200
+    assert call("POST", f"{MODEL}:classify", {"examples": [{}]})[0] == 400
+    assert call("GET", MODEL)[0] == 200  # not counted, as in TF Serving
+    assert (counted("OK"), counted("INVALID_ARGUMENT")) == (before[0] + 1, before[1] + 1)

@@ -16,9 +16,9 @@ import pytest
 from serving.client import ServerError, ServerUnreachableError, open_predictor
 from serving.errors import ServableError, ServerStartError
 from serving.model import Servable
+from serving.server.__main__ import main
 from serving.server.lifecycle import running_server
 from serving.server.options import ServerOptions
-from serving.server.__main__ import main
 
 ROOT = Path(__file__).parents[3]
 
@@ -145,7 +145,7 @@ def test_the_process_writes_one_ready_line_and_ends_cleanly_on_sigterm(model_bas
         logged = log.read()
     assert process.returncode == 0, logged
     assert rest_of_stdout == ""
-    assert "serving.access: rest 127.0.0.1" in logged
+    assert '"protocol": "rest", "peer": "127.0.0.1"' in logged
     assert "stopped" in logged
 
 
