@@ -16,7 +16,7 @@ PACKAGES = ("components", "pipeline", "serving")
 SHARED = ("components.parameters", "components.errors", "components.digest")
 CONTRACT = "serving.contract"
 STEPS = {
-    "features": (),
+    "features": (CONTRACT,),
     "models": (),
     "dataset": ("components.features", CONTRACT),
     "servable": ("components.models", "components.features", CONTRACT),

@@ -79,15 +79,16 @@ def read_headers(image_bytes: tf.Tensor, size: int) -> Headers:
     start = tf.cast(tf.io.decode_raw(image_bytes, tf.uint8, fixed_length=4), tf.int32)
     is_jpeg = tf.reduce_all(tf.equal(start[:, :3], [0xFF, 0xD8, 0xFF]), axis=1) & (lengths >= _MINIMUM_BYTES)
     jpegs = tf.map_fn(
-        lambda row: tf.cond(row[1], lambda: _jpeg_header(row[0]), lambda: tf.constant([0, 0, 1])),
+        lambda row: tf.cond(row[1], lambda: tf.io.extract_jpeg_shape(row[0])[:2], lambda: tf.constant([0, 0])),
         (image_bytes, is_jpeg),
-        fn_output_signature=tf.TensorSpec((3,), tf.int32),
+        fn_output_signature=tf.TensorSpec((2,), tf.int32),
     )
+    orientations = tf.where(is_jpeg, orientation.of_jpegs(image_bytes), 1)
     # A batch of JPEGs alone, the usual one, is spared the rest.
     sizes, webp, states = tf.cond(
         tf.reduce_all(is_jpeg),
-        lambda: (tf.cast(jpegs[:, :2], tf.int64), tf.zeros_like(is_jpeg), tf.zeros_like(lengths)),
-        lambda: _other_headers(image_bytes, lengths, is_jpeg, tf.cast(jpegs[:, :2], tf.int64)),
+        lambda: (tf.cast(jpegs, tf.int64), tf.zeros_like(is_jpeg), tf.zeros_like(lengths)),
+        lambda: _other_headers(image_bytes, lengths, is_jpeg, tf.cast(jpegs, tf.int64)),
     )
     states = _first_of(states, tf.reduce_prod(sizes, axis=1) > contract.MAX_IMAGE_PIXELS, _TOO_MANY_PIXELS)
     # A dimension alone may be beyond what the product can hold.
@@ -95,7 +96,9 @@ def read_headers(image_bytes: tf.Tensor, size: int) -> Headers:
     states = _first_of(states, tf.reduce_any(sizes < size, axis=1), _TOO_SMALL)
     states = tf.where(lengths > contract.MAX_IMAGE_BYTES, _TOO_MANY_BYTES, states)
     checked = tf.cond(
-        tf.reduce_any(states > 0), lambda: _refuse(states, lengths, sizes, jpegs[:, 2], size), lambda: tf.constant(True)
+        tf.reduce_any(states > 0),
+        lambda: _refuse(states, lengths, sizes, orientations, size),
+        lambda: tf.constant(True),
     )
     with tf.control_dependencies([checked]):
         return Headers(
@@ -103,14 +106,8 @@ def read_headers(image_bytes: tf.Tensor, size: int) -> Headers:
             tf.identity(is_jpeg),
             tf.identity(webp),
             tf.cast(sizes, tf.int32),
-            tf.identity(jpegs[:, 2]),
+            tf.identity(orientations),
         )
-
-
-def _jpeg_header(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns height, width and orientation of one JPEG, int32 (3,)."""
-    shape = tf.io.extract_jpeg_shape(encoded)
-    return tf.stack([shape[0], shape[1], orientation.of_jpeg(encoded)])
 
 
 def _other_headers(

@@ -1,13 +1,51 @@
 """grpc.health.v1 and reflection: what orchestrators ask before they send traffic, and what grpcurl asks first."""
 
+import threading
+from types import ModuleType
+
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
-_PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
+_PACKAGE = "tensorflow.serving"
+
+# The services of TF Serving's prediction_service.proto and model_service.proto, described once more: the modules that
+# tensorflow-serving-api has for these two were generated long ago, and today's protobuf cannot import them. For each
+# service its file, and for each method the module of its messages and their names.
+_Methods = dict[str, tuple[ModuleType, str, str]]
+_DESCRIBED: dict[str, tuple[str, _Methods]] = {
+    "PredictionService": (
+        "tensorflow_serving/apis/prediction_service.proto",
+        {
+            "Classify": (classification_pb2, "ClassificationRequest", "ClassificationResponse"),
+            "Regress": (regression_pb2, "RegressionRequest", "RegressionResponse"),
+            "Predict": (predict_pb2, "PredictRequest", "PredictResponse"),
+            "MultiInference": (inference_pb2, "MultiInferenceRequest", "MultiInferenceResponse"),
+            "GetModelMetadata": (get_model_metadata_pb2, "GetModelMetadataRequest", "GetModelMetadataResponse"),
+        },
+    ),
+    "ModelService": (
+        "tensorflow_serving/apis/model_service.proto",
+        {
+            "GetModelStatus": (get_model_status_pb2, "GetModelStatusRequest", "GetModelStatusResponse"),
+            "HandleReloadConfigRequest": (model_management_pb2, "ReloadConfigRequest", "ReloadConfigResponse"),
+        },
+    ),
+}
+_NAMES = tuple(f"{_PACKAGE}.{name}" for name in _DESCRIBED)
 
 # The empty name stands for the server as a whole.
-_SERVICES = ("", _PREDICTION_SERVICE, "tensorflow.serving.ModelService")
+_SERVICES = ("", *_NAMES)
 
 
 class Health:
@@ -19,6 +57,8 @@ class Health:
 
     def __init__(self) -> None:
         self.servicer = health.HealthServicer()
+        self._lock = threading.Lock()
+        self._serving: bool | None = None
         self.set_serving(False)
 
     def add_to(self, server: grpc.Server) -> None:
@@ -28,8 +68,12 @@ class Health:
     def set_serving(self, serving: bool) -> None:
         """Sets the state of all services."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in _SERVICES:
-            self.servicer.set(service, status)
+        with self._lock:  # else two changes at once could leave the services in different states
+            if serving == self._serving:
+                return  # watchers are told of changes only
+            self._serving = serving
+            for service in _SERVICES:
+                self.servicer.set(service, status)
 
     def drain(self) -> None:
         """Says NOT_SERVING from here on, whatever is set later: the server is on its way down."""
@@ -42,9 +86,17 @@ def create_health() -> Health:
 
 
 def enable_reflection(server: grpc.Server) -> None:
-    """Lets clients ask a server which services it has, and of what their messages consist.
+    """Lets clients ask a server which services it has, and of what their messages consist."""
+    pool = descriptor_pool.Default()
+    for name, (path, methods) in _DESCRIBED.items():
+        pool.AddSerializedFile(_service_file(name, path, methods).SerializeToString())  # once more changes nothing
+    reflection.enable_server_reflection((*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
-    ModelService is not among them: the generated module that describes it cannot be imported with today's protobuf.
-    """
-    services = (_PREDICTION_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(services, server)
+
+def _service_file(name: str, path: str, methods: _Methods) -> descriptor_pb2.FileDescriptorProto:
+    file = descriptor_pb2.FileDescriptorProto(name=path, package=_PACKAGE, syntax="proto3")
+    file.dependency.extend(module.DESCRIPTOR.name for module, _, _ in methods.values())
+    service = file.service.add(name=name)
+    for method, (_, request, response) in methods.items():
+        service.method.add(name=method, input_type=f".{_PACKAGE}.{request}", output_type=f".{_PACKAGE}.{response}")
+    return file
