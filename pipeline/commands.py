@@ -192,10 +192,12 @@ def evaluate(options: argparse.Namespace) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Serves a servable until it is told to stop."""
     logging.getLogger("serving").setLevel(logging.INFO)
+    from serving.server.access_log import write_access_log
     from serving.server.arguments import options_from
     from serving.server.lifecycle import run_server
 
     server = options_from(options, options.model_base_dir)
+    write_access_log(options.access_log)
     import_tensorflow(options.verbose)
     run_server(server, ready=lambda addresses: console.serving(addresses, server))
     return DONE

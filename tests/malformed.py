@@ -206,7 +206,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 def image_requests(draw: random.Random, images: Images) -> Malformed:
     """A well-formed request for an image that is not."""
     if draw.random() < 0.0005:
-        return Malformed("64 megapixels, legal", "grpc", predict_message([large_but_legal()]), PREDICT, heavy=True)
+        return _largest_legal()
     kind, image = images.bad()
     heavy = kind.startswith("bomb")
     batch = [image]
@@ -462,6 +462,10 @@ _MIXTURE = (
 )
 
 
+# Which requests are legal, and as large as can be.
+LEGAL_AT = (300, 900, 1_500)
+
+
 def malformed_requests(seed: int, count: int, size: int) -> list[Malformed]:
     """Draws requests of all kinds, in mixed order.
 
@@ -473,7 +477,15 @@ def malformed_requests(seed: int, count: int, size: int) -> list[Malformed]:
     draw = random.Random(seed)
     images = Images(draw, size)
     makers, weights = zip(*_MIXTURE, strict=True)
-    return [maker(draw, images) for maker in draw.choices(makers, weights, k=count)]
+    requests = [maker(draw, images) for maker in draw.choices(makers, weights, k=count)]
+    # Early ones for certain: where the heap was once at its largest, much of it stays with the process.
+    for number in LEGAL_AT:
+        requests[number : number + 1] = [_largest_legal()] * (number < count)
+    return requests
+
+
+def _largest_legal() -> Malformed:
+    return Malformed("64 megapixels, legal", "grpc", predict_message([large_but_legal()]), PREDICT, heavy=True)
 
 
 def _example(*images: bytes, name: str = contract.INPUT_IMAGE_BYTES) -> bytes:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serving.errors import ServableError, ServerStartError
+from serving.server.access_log import write_access_log
 from serving.server.arguments import add_server_arguments, options_from
 from serving.server.lifecycle import run_server
 from serving.server.options import Addresses
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.server", description="Serve a model by gRPC and REST.")
     parser.add_argument("--model-base-path", type=Path, help="directory that holds <version>/ servables")
     add_server_arguments(parser)
+    parser.set_defaults(access_log=Path("-"))
     parser.add_argument(
         "--until-end-of-input",
         action="store_true",
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else TensorFlow's notes on the CPU drown the log
+    write_access_log(parsed.access_log)
     if parsed.until_end_of_input:
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:

@@ -1,14 +1,16 @@
 """One line a request in the log: a JSON object, the same for both protocols.
 
-The lines come from the logger "serving.access" at level INFO; setting that logger to WARNING turns them off. Whatever a
-client sent stands inside JSON strings of ASCII, so that it can neither begin a line of its own nor change a terminal,
-and is cut where it would fill the disk.
+The lines come from the logger "serving.access" at level INFO; `write_access_log` says where they go, if anywhere.
+Whatever a client sent stands inside JSON strings of ASCII, so that it can neither begin a line of its own nor change a
+terminal, and is cut where it would fill the disk.
 """
 
 import json
 import logging
+import logging.handlers
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 _LOGGER = logging.getLogger("serving.access")
 
@@ -78,6 +80,25 @@ class AccessLog:
             "error": reason or None,
         }
         _LOGGER.info("%s", json.dumps({name: _cut(value) for name, value in fields.items() if value is not None}))
+
+
+def write_access_log(target: Path | None) -> None:
+    """Says where the lines of this process go, and nowhere else.
+
+    Args:
+        target: a file, to which lines are added, and which may be rotated while it is written; "-" is standard error;
+            None is nowhere.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    _LOGGER.setLevel(logging.WARNING if target is None else logging.INFO)
+    if target is None:
+        return
+    handler = logging.StreamHandler() if str(target) == "-" else logging.handlers.WatchedFileHandler(target)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.propagate = False
 
 
 def _cut(value: Value) -> Value:

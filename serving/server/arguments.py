@@ -51,6 +51,9 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         help="a stop waits for those in flight (default 30)",
     )
     life.add_argument("--monitoring-config-file", type=Path, metavar="FILE", help="TF Serving's file; metrics are on")
+    life.add_argument(
+        "--access-log", type=Path, metavar="FILE", help="one JSON object a request; - is standard error (default: none)"
+    )
     life.add_argument("--ui", action="store_true", help="serve the page for people, at http://HOST:REST_PORT/ui/")
 
 

@@ -166,7 +166,8 @@ def fault_of(request: Malformed, reply: Reply) -> str | None:
         wrong = malformed_answer(request, reply)
         return None if wrong is None else f"{reply.code}, yet {wrong}"
     if reply.code in CLEAN_CODES or (len(reply.code) == 3 and reply.code.startswith("4")):
-        return None if reply.body or request.way.startswith("tcp") else f"{reply.code} without a reason"
+        ours = not request.way.startswith("tcp") and not request.target.startswith("/grpc.health")
+        return None if reply.body or not ours else f"{reply.code} without a reason"
     if request.way == CUT_OFF and reply.code == CLOSED:
         return None  # there is nobody left to answer
     return f"{reply.code} after {reply.seconds:.1f} s: {reply.body[:300]!r}"
