@@ -10,6 +10,9 @@ SAVED_MODEL_FILE = "saved_model.pb"
 # What a directory that is itself a SavedModel, and whose name is no integer, counts as.
 UNNUMBERED_VERSION = 1
 
+_LARGEST_VERSION = 2**63 - 1
+_MOST_DIGITS = 19
+
 
 @dataclass(frozen=True)
 class Version:
@@ -39,8 +42,7 @@ def list_versions(base: Path) -> list[Version]:
     found = [
         Version(int(entry.name), entry)
         for entry in base.iterdir()
-        # isdecimal() alone would let "٣" through, which TF Serving does not read.
-        if entry.name.isascii() and entry.name.isdecimal() and (entry / SAVED_MODEL_FILE).is_file()
+        if _is_version(entry.name) and (entry / SAVED_MODEL_FILE).is_file()
     ]
     return sorted(found, key=lambda version: version.number)
 
@@ -62,7 +64,7 @@ def find_version(path: Path) -> Version:
         raise ServableError(f"{path}: must be a directory that holds a servable, got {_kind(path)}.")
     if (path / SAVED_MODEL_FILE).is_file():
         name = path.resolve().name
-        return Version(int(name) if name.isascii() and name.isdecimal() else UNNUMBERED_VERSION, path)
+        return Version(int(name) if _is_version(name) else UNNUMBERED_VERSION, path)
     versions = list_versions(path)
     if not versions:
         entries = sorted(entry.name for entry in path.iterdir())
@@ -72,6 +74,11 @@ def find_version(path: Path) -> Version:
             "Push a servable there with `genattr run CONFIG`, or give the directory that one was pushed to."
         )
     return versions[-1]
+
+
+def _is_version(name: str) -> bool:
+    # isdecimal() alone would let "٣" through, which TF Serving does not read; the wire has 64 bits for a version.
+    return name.isascii() and name.isdecimal() and len(name) <= _MOST_DIGITS and int(name) <= _LARGEST_VERSION
 
 
 def _kind(path: Path) -> str:

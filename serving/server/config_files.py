@@ -164,11 +164,17 @@ def read_ssl_config(path: Path) -> TlsFiles:
 def _model_config(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
     if not config.name:
         raise InvalidArgumentError("config: name: must be given, is empty.")
-    if not config.model_platform:
+    if any(character in config.name for character in "/:"):
+        raise InvalidArgumentError(f"config: name: must be without '/' and ':', got {config.name!r}.")
+    if config.HasField("logging_config"):
+        raise InvalidArgumentError(f"model {config.name}: logging_config: is not supported here. Remove it.")
+    if "" in config.version_labels:
+        raise InvalidArgumentError(f"model {config.name}: version_labels: a label must not be empty.")
+    if not config.model_platform and config.model_type != model_server_config_pb2.ModelType.TENSORFLOW:
         raise InvalidArgumentError(
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform."
         )
-    if config.model_platform != _PLATFORM:
+    if (config.model_platform or _PLATFORM) != _PLATFORM:
         raise InvalidArgumentError(f"Model {config.name} requests unsupported platform {config.model_platform}")
     if not Path(config.base_path).is_absolute():
         raise InvalidArgumentError(

@@ -12,6 +12,7 @@ from serving.server.health import Health, enable_reflection
 from serving.server.model_service import ModelService
 from serving.server.options import ServerOptions
 from serving.server.tls import grpc_credentials
+from serving.server.unreadable import RefuseUnreadable
 
 
 def create_server(engine: Engine, health: Health, options: ServerOptions) -> grpc.Server:
@@ -33,6 +34,7 @@ def create_server(engine: Engine, health: Health, options: ServerOptions) -> grp
             # Without this, a second server on the same port would start and silently take half of the requests.
             ("grpc.so_reuseport", 0),
         ),
+        interceptors=(RefuseUnreadable(),),
         # Without it, requests beyond the threads would wait where no limit holds; so they get RESOURCE_EXHAUSTED.
         maximum_concurrent_rpcs=options.max_concurrent_requests,
     )

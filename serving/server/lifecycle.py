@@ -41,6 +41,7 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
     # TensorFlow takes seconds to import; what can be refused without it was refused above.
     from serving.server import grpc_server
     from serving.server.batching import BatchScheduler
+    from serving.server.draining import Draining
     from serving.server.engine import Engine
     from serving.server.health import create_health
     from serving.server.loading import LoadedServable
@@ -55,7 +56,9 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
     engine = Engine(registry, metrics, options.max_batch_rows)
     server = grpc_server.create_server(engine, health, options)
     page = [_page(engine, configs[0].name)] if options.page else []
-    runner = _rest_runner(create_app(engine, options, page), options.drain_seconds)
+    app = create_app(engine, options, page)
+    draining = Draining(app)
+    runner = _rest_runner(app, options.drain_seconds)
     watcher = Watcher(registry, options.poll_seconds, options.model_config_file)
     try:
         await asyncio.to_thread(_load, registry, configs)
@@ -74,9 +77,11 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
         health.drain()
     finally:
         watcher.close()
-        await asyncio.gather(asyncio.to_thread(server.stop(options.drain_seconds).wait), runner.cleanup())
+        grpc_stopped = asyncio.to_thread(server.stop(options.drain_seconds).wait)
+        await asyncio.gather(grpc_stopped, draining.drain(runner, options.drain_seconds))
+        await runner.cleanup()
         await asyncio.to_thread(engine.close)
-        await asyncio.to_thread(registry.close)
+        await asyncio.to_thread(registry.close, options.drain_seconds)
         await asyncio.to_thread(scheduler.close)
     _LOGGER.info("stopped")
 

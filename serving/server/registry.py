@@ -8,6 +8,7 @@ whole or not at all.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from serving.errors import (
     ModelNotFoundError,
     ModelsNotAvailableError,
     ServableError,
+    UnavailableError,
 )
 from serving.model import Servable
 from serving.server.config_files import ModelConfig
@@ -30,9 +32,6 @@ _LOGGER = logging.getLogger(__name__)
 
 # Versions that have ended are remembered, so that their state can be asked for; so many of each model.
 _ENDED_REMEMBERED = 16
-
-# A version that is to go waits so long for its requests; after that only what is being computed keeps it in memory.
-_LONGEST_LEASE_SECONDS = 120.0
 
 
 class Loaded(Protocol):
@@ -67,6 +66,7 @@ class _Entry(Generic[LoadedT]):
 class _Model(Generic[LoadedT]):
     config: ModelConfig
     entries: dict[int, _Entry[LoadedT]] = field(default_factory=dict)
+    complaint: str = ""  # what was last said of its directory
 
     def available(self) -> list[int]:
         return sorted(number for number, entry in self.entries.items() if entry.is_available)
@@ -87,6 +87,8 @@ class Registry(Generic[LoadedT]):
         self._observe = observe
         self._models: dict[str, _Model[LoadedT]] = {}
         self._returned = threading.Condition()  # guards everything above; notified when the last lease of one is over
+        self._leaving: list[threading.Thread] = []
+        self._closed = False
         self._changing = threading.RLock()  # one change at a time: held while versions load, never while requests wait
 
     @contextmanager
@@ -140,52 +142,60 @@ class Registry(Generic[LoadedT]):
             return model.available() if model else []
 
     def apply(self, configs: Sequence[ModelConfig]) -> None:
-        """Replaces the models that are served; returns when the new ones answer and the old ones are gone.
+        """Replaces the models that are served; returns when the new ones answer.
 
         Raises:
-            ModelsNotAvailableError: if a model has no version that can be loaded.
-            LabelNotAvailableError: if a label is for a version that is not available.
-            In either case what was served before goes on as if nothing had been asked.
+            ModelsNotAvailableError: if of a model none of the wanted versions can be loaded.
+            LabelNotAvailableError: if a label is for a version that is not to answer.
+            UnavailableError: if the registry is closed.
+            In each case what was served before goes on as if nothing had been asked.
         """
         with self._changing:
+            if self._closed:
+                raise UnavailableError("the server is stopping: models can no longer be changed.")
             before = dict(self._models)
             planned = {config.name: _Model(config, self._entries(config)) for config in configs}
-            for name, model in planned.items():
-                with self._returned:
-                    self._models.setdefault(name, model)
-                self._bring_up(model)
+            staying = {}
             try:
-                _check(planned)
+                for name, model in planned.items():
+                    with self._returned:
+                        self._models.setdefault(name, model)
+                    aspired = _aspired(model)
+                    self._bring_up(model, aspired)
+                    staying[name] = _staying(model, aspired)
+                    _check(model, aspired, staying[name])
             except (ModelsNotAvailableError, LabelNotAvailableError):
-                self._withdraw(planned, before)
+                self._switch(before, {name: set(model.available()) for name, model in before.items()}, planned)
                 raise
-            with self._returned:
-                self._models = planned
-            for name, model in planned.items():
-                self._retire(model, keep=_aspired(model.config))
-                self._observe(name, self.available(name))
-            for name in before.keys() - planned.keys():
-                self._retire(before[name], keep={})
-                self._observe(name, [])
+            self._switch(planned, staying, before)
 
     def poll(self) -> None:
         """Looks for new versions, loads them, and lets those go that they replace."""
         with self._changing:
+            if self._closed:
+                return
             for name, model in list(self._models.items()):
                 before = self.available(name)
-                self._bring_up(model)
-                aspired = _aspired(model.config)
-                # As long as one of the wanted versions does not answer, nothing that answers goes.
-                if aspired and aspired.keys() <= set(self.available(name)):
-                    self._retire(model, keep=aspired)
+                aspired = _aspired(model)
+                self._bring_up(model, aspired)
+                self._retire(model, keep=_staying(model, aspired))
                 if self.available(name) != before:
                     self._observe(name, self.available(name))
 
-    def close(self) -> None:
-        """Lets all versions go, each after its last request."""
+    def close(self, seconds: float = 30.0) -> None:
+        """Lets all versions go, each after its last request.
+
+        Args:
+            seconds: how long to wait for that at most.
+        """
         with self._changing:
+            self._closed = True
             for model in self._models.values():
-                self._retire(model, keep={})
+                self._retire(model, keep=set())
+            leaving = list(self._leaving)
+        deadline = time.monotonic() + seconds
+        for thread in leaving:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _find(self, request: ModelRequest) -> _Entry[LoadedT]:
         model = self._models.get(request.name)
@@ -209,8 +219,8 @@ class Registry(Generic[LoadedT]):
             return {}
         return dict(known.entries)
 
-    def _bring_up(self, model: _Model[LoadedT]) -> None:
-        for number, version in _aspired(model.config).items():
+    def _bring_up(self, model: _Model[LoadedT], aspired: dict[int, Version]) -> None:
+        for number, version in aspired.items():
             entry = model.entries.get(number)
             if entry is not None and entry.is_available:
                 continue
@@ -236,7 +246,27 @@ class Registry(Generic[LoadedT]):
             entry.state, entry.loaded = "AVAILABLE", loaded
         _LOGGER.info("model %s version %d is available, from %s", name, version.number, version.path)
 
-    def _retire(self, model: _Model[LoadedT], keep: "dict[int, Version]") -> None:
+    def _switch(
+        self,
+        models: dict[str, _Model[LoadedT]],
+        staying: dict[str, set[int]],
+        others: dict[str, _Model[LoadedT]],
+    ) -> None:
+        """Serves these models from now on, and lets go whatever else is in memory."""
+        with self._returned:
+            self._models = models
+        for name, model in models.items():
+            self._retire(model, staying[name])
+            self._observe(name, self.available(name))
+        for name, other in others.items():
+            kept = models[name].entries.values() if name in models else ()
+            for number, entry in other.entries.items():
+                if entry.is_available and not any(entry is each for each in kept):
+                    self._let_go(name, number, entry)
+            if name not in models:
+                self._observe(name, [])
+
+    def _retire(self, model: _Model[LoadedT], keep: set[int]) -> None:
         """Lets versions go that are no longer wanted, and forgets those that ended long ago."""
         for number, entry in sorted(model.entries.items()):
             if number not in keep and entry.is_available:
@@ -247,53 +277,65 @@ class Registry(Generic[LoadedT]):
                 del model.entries[number]
 
     def _let_go(self, name: str, number: int, entry: _Entry[LoadedT]) -> None:
+        """Gives a version no more requests, and closes it when it has answered those that it has.
+
+        In a thread of its own: a request that takes long must not keep newer versions waiting.
+        """
         with self._returned:
             entry.state = "UNLOADING"
-            self._returned.wait_for(lambda: not entry.leases, _LONGEST_LEASE_SECONDS)
-            loaded, entry.loaded = entry.loaded, None
-        if loaded is not None:
-            loaded.close()
-        with self._returned:
-            entry.state = "END"
-        _LOGGER.info("model %s version %d is unloaded", name, number)
 
-    def _withdraw(self, planned: dict[str, _Model[LoadedT]], before: dict[str, _Model[LoadedT]]) -> None:
-        """Undoes what a change that failed has loaded."""
-        with self._returned:
-            self._models = before
-        for name, model in planned.items():
-            old = before[name].entries if name in before else {}
-            for number, entry in model.entries.items():
-                if entry.is_available and old.get(number) is not entry:
-                    self._let_go(name, number, entry)
+        def leave() -> None:
+            with self._returned:
+                self._returned.wait_for(lambda: not entry.leases)
+                loaded, entry.loaded = entry.loaded, None
+            if loaded is not None:
+                loaded.close()
+            with self._returned:
+                entry.state = "END"
+            _LOGGER.info("model %s version %d is unloaded", name, number)
+
+        thread = threading.Thread(target=leave, name=f"unload-{name}-{number}", daemon=True)
+        self._leaving = [each for each in self._leaving if each.is_alive()]
+        self._leaving.append(thread)
+        thread.start()
 
 
-def _check(planned: "dict[str, _Model[LoadedT]]") -> None:
-    missing = []
-    for name, model in planned.items():
-        if not model.available():
-            reasons = [f"version {number}: {entry.error}" for number, entry in model.entries.items() if entry.error]
-            missing.append(f"{{name: {name} {'; '.join(reasons) or f'no version in {model.config.base_path}'}}}")
-    if missing:
-        raise ModelsNotAvailableError(f"{len(missing)} model(s) did not become available: {{{', '.join(missing)}}}")
-    for name, model in planned.items():
-        for number in model.config.labels.values():
-            if number not in model.available():
-                raise LabelNotAvailableError(
-                    f"Request to assign label to version {number} of model {name}, which is not currently available "
-                    "for inference"
-                )
+def _staying(model: _Model, aspired: "dict[int, Version]") -> set[int]:
+    """Returns the versions that go on answering: as long as a wanted one does not answer, nothing that answers goes."""
+    available = set(model.available())
+    return set(aspired) if aspired and aspired.keys() <= available else available
 
 
-def _aspired(config: ModelConfig) -> dict[int, Version]:
+def _check(model: _Model, aspired: "dict[int, Version]", staying: set[int]) -> None:
+    """Refuses a change after which a model, or one of its labels, would have nothing new to answer."""
+    name = model.config.name
+    if not staying or (aspired and not aspired.keys() & staying):
+        reasons = [f"version {number}: {entry.error}" for number, entry in model.entries.items() if entry.error]
+        reason = "; ".join(reasons) or f"no version in {model.config.base_path}"
+        raise ModelsNotAvailableError(
+            f"1 model(s) did not become available: {{{{name: {name} due to error: {reason}}}}}"
+        )
+    for number in model.config.labels.values():
+        if number not in staying:
+            raise LabelNotAvailableError(
+                f"Request to assign label to version {number} of model {name}, which is not currently available for "
+                "inference"
+            )
+
+
+def _aspired(model: _Model) -> dict[int, Version]:
     """Returns the versions on disk that the model's policy wants; none if the directory cannot be read."""
-    base = config.base_path
+    base = model.config.base_path
     try:
         # A version's own directory can be served as well.
         on_disk = list_versions(base) or [find_version(base)]
-    except (OSError, ServableError):
+    except (OSError, ServableError) as error:
+        if str(error) != model.complaint:
+            model.complaint = str(error)
+            _LOGGER.warning("model %s: what is served stays, because %s", model.config.name, error)
         return {}
-    wanted = config.policy.choose([version.number for version in on_disk])
+    model.complaint = ""
+    wanted = model.config.policy.choose([version.number for version in on_disk])
     return {version.number: version for version in on_disk if version.number in wanted}
 
 

@@ -24,7 +24,8 @@ class Watcher:
         self._registry = registry
         self._poll_seconds = poll_seconds
         self._config_file = config_file
-        self._seen = self._content()
+        self._taken: bytes | None = None  # what the file held when it was last taken
+        self._refused = ""  # why it was not
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="version-watcher", daemon=True)
 
@@ -47,19 +48,20 @@ class Watcher:
                 _LOGGER.exception("looking for new versions failed; trying again in %.1f s", self._poll_seconds)
 
     def _look(self) -> None:
-        content = self._content()
-        if content != self._seen and self._config_file is not None:
-            self._seen = content
-            try:
-                self._registry.apply(read_model_configs(self._config_file))
-            except (ValueError, OSError, ServingError) as error:
-                _LOGGER.error("%s is not taken, what was served goes on: %s", self._config_file, error)
+        if self._config_file is not None:
+            self._take(self._config_file)
         self._registry.poll()
 
-    def _content(self) -> bytes | None:
-        if self._config_file is None:
-            return None
+    def _take(self, file: Path) -> None:
+        """Applies the file if it holds something new; says once why it cannot, and goes on trying."""
         try:
-            return self._config_file.read_bytes()
-        except OSError:  # it is being replaced; what was read last still holds
-            return self._seen if hasattr(self, "_seen") else None
+            content = file.read_bytes()
+            if content == self._taken:
+                return
+            self._registry.apply(read_model_configs(file))
+        except (ValueError, OSError, ServingError) as error:
+            if str(error) != self._refused:
+                _LOGGER.error("%s is not taken, what was served goes on: %s", file, error)
+            self._refused = str(error)
+        else:
+            self._taken, self._refused = content, ""

@@ -21,7 +21,7 @@ def test_the_newest_complete_version_is_found(model_base):
 
 
 def test_versions_are_ordered_as_numbers(tmp_path):
-    for name in ("9", "10", "x11", "-12", "1.5"):
+    for name in ("9", "10", "x11", "-12", "1.5", str(10**20), str(2**63)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "saved_model.pb").touch()
     assert [version.number for version in list_versions(tmp_path)] == [9, 10]
