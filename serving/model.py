@@ -77,7 +77,13 @@ class Servable:
         declared = self.signature(signature)
         check_inputs(declared, inputs)
         tensors = {name: tf.constant(array, declared.inputs[name].dtype) for name, array in inputs.items()}
-        outputs = self._functions[declared.name](**tensors)
+        try:
+            outputs = self._functions[declared.name](**tensors)
+        except UnicodeDecodeError as error:
+            # TensorFlow quotes what it was given in its message, and then cannot read its own message: the message,
+            # and that it is about the input, is all that is left of the error.
+            message = bytes(error.object).decode("utf-8", errors="replace")
+            raise tf.errors.InvalidArgumentError(None, None, message) from error
         return {name: outputs[name].numpy() for name in sorted(outputs)}
 
     def predict(self, images: Sequence[bytes], signature: str = contract.SIGNATURE_DEFAULT) -> Prediction:

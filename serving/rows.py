@@ -23,6 +23,9 @@ _NODE = re.compile(r"\s*\[\[\{\{node .*", re.DOTALL)
 _PREAMBLE = re.compile(r"^\s*(\(\d+\)\s*)?(INVALID_ARGUMENT:)?\s*")
 
 
+_NO_EXAMPLE = "Could not parse example input"
+
+
 def run_batch(servable: Servable, signature: str, inputs: Mapping[str, np.ndarray]) -> Prediction:
     """Runs one batch.
 
@@ -64,6 +67,8 @@ def graph_reason(error: tf.errors.OpError) -> str:
         "Unknown image file format. ...". Of a failed assertion it is the message.
     """
     message = str(error.message)
+    if _NO_EXAMPLE in message:
+        return "is no serialized tf.Example"  # TensorFlow would repeat all of it
     if assertion := _ASSERTION.search(message):
         # TensorFlow shows strings with their quotes and backslashes escaped.
         return _ESCAPED.sub(r"\1", assertion.group(1).split(_NEXT_VALUE)[0])

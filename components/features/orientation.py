@@ -9,10 +9,17 @@ import tensorflow as tf
 FIRST_TURNED = 5  # from this orientation on, rows are stored as columns
 
 # The orientation's entry in the first directory of a TIFF header, in either order of bytes: tag 0x0112, type SHORT, one
-# value. \C is any byte, of valid text or not; an entry has twelve of them.
-_ENTRIES = rb"\C\C(?:\C{12}){0,32}?"
-_LITTLE_ENDIAN = rb"II\*\x00\x08\x00\x00\x00" + _ENTRIES + rb"\x12\x01\x03\x00\x01\x00\x00\x00([\x01-\x08])\x00"
-_BIG_ENDIAN = rb"MM\x00\*\x00\x00\x00\x08" + _ENTRIES + rb"\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08])"
+# value. \C is any byte, of valid text or not; an entry has twelve of them: tag, type (1..13), count and value. Behind the
+# last entry stands the offset of the next directory, the thumbnail's; it is too small in one order of bytes, and too
+# large in the other, to have a type where entries have one. So the search ends with the directory.
+_LITTLE_ENDIAN = (
+    rb"II\*\x00\x08\x00\x00\x00\C\C(?:\C\C[\x01-\x0d]\x00\C{8}){0,32}?"
+    rb"\x12\x01\x03\x00\x01\x00\x00\x00([\x01-\x08])\x00"
+)
+_BIG_ENDIAN = (
+    rb"MM\x00\*\x00\x00\x00\x08\C\C(?:\C\C\x00[\x01-\x0d]\C{8}){0,32}?"
+    rb"\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08])"
+)
 # The EXIF segment follows the start of the image at once, or after a JFIF segment.
 _EXIF = rb"^\C\C(?:\C{4}JFIF\C{10})?\C{4}Exif\x00\x00(?:" + _LITTLE_ENDIAN + rb"|" + _BIG_ENDIAN + rb")\C*$"
 _SEARCHED_BYTES = 640  # as far as the pattern can reach

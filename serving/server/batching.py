@@ -102,6 +102,7 @@ class BatchScheduler:
                 queue.compute(tasks)
             except Exception:  # every request has its answer by now, and a thread that died would answer no more
                 _LOGGER.exception("after a batch of %d requests", len(tasks))
+            del work, queue, tasks  # else the images of this batch would stay in memory until the next one comes
 
     def _next(self) -> "tuple[BatchQueue, list[_Task[Any]]] | None":
         """Waits for a batch; None when all is done and the scheduler is closed."""
@@ -221,7 +222,7 @@ class BatchQueue:
                 tasks = [*tasks[:position], *tasks[position + 1 :]]
             except Exception as error:
                 if len(tasks) == 1:
-                    tasks[0].future.set_exception(error)
+                    _fail(tasks[0], error)
                 else:  # whose fault it is cannot be told: each gets the answer that it gets alone
                     for task in tasks:
                         self._answer([task])
@@ -229,6 +230,22 @@ class BatchQueue:
             else:
                 _hand_out(tasks, outputs)
                 return
+
+
+def _fail(task: _Task[Any], error: Exception) -> None:
+    """Fails a request; what is no failure of serving is logged here, where it is known how it came about.
+
+    An error holds the frames that it came through, these hold the request, the request its future, and that the error:
+    a circle that would keep megabytes of images in memory until the garbage collector happens to look. So the frames
+    go.
+    """
+    if not isinstance(error, ServingError):
+        _LOGGER.error("a batch failed", exc_info=error)
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    task.future.set_exception(error)
 
 
 def _merged(tasks: Sequence[_Task[Any]]) -> Arrays:
@@ -262,10 +279,9 @@ def _hand_out(tasks: Sequence[_Task[Any]], outputs: dict[str, np.ndarray]) -> No
         try:
             result = task.finish(own)
         except ServingError as error:
-            task.future.set_exception(error)
+            _fail(task, error)
         except Exception as error:
-            failure = InternalError(f"the answer could not be made: {error}")
-            failure.__cause__ = error
-            task.future.set_exception(failure)
+            _LOGGER.exception("an answer could not be made")
+            _fail(task, InternalError(f"the answer could not be made: {error}"))
         else:
             task.future.set_result(result)

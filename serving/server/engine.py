@@ -16,7 +16,7 @@ import numpy as np
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving import contract
-from serving.errors import BatchTooLargeError, DeadlineExceededError, InvalidArgumentError, QueueFullError
+from serving.errors import BatchTooLargeError, InvalidArgumentError, QueueFullError
 from serving.model import Prediction, check_inputs
 from serving.server.config_files import model_configs
 from serving.server.loading import LoadedServable
@@ -173,29 +173,6 @@ class Engine:
             lease = stack.pop_all()  # the version must not go before it has answered
             answer.add_done_callback(lambda _: lease.close())
         return answer
-
-    def predict(
-        self,
-        request: ModelRequest,
-        inputs: Mapping[str, np.ndarray],
-        output_filter: Sequence[str] = (),
-        timeout: float | None = None,
-    ) -> Answered:
-        """Queues a request and waits for its answer.
-
-        Args:
-            request, inputs, output_filter: as `submit`.
-            timeout: seconds to wait; None waits for as long as it takes.
-
-        Raises:
-            ServingError: of the kind that tells what is wrong; DeadlineExceededError after the time-out.
-        """
-        answer = self.submit(request, inputs, output_filter)
-        try:
-            return answer.result(timeout)
-        except TimeoutError as error:
-            answer.cancel()
-            raise DeadlineExceededError(f"no answer within the {timeout:.3f} s that the client gave.") from error
 
     async def offload(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a function in a thread beside the event loop."""

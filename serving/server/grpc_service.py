@@ -85,6 +85,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             if not future.cancel() and future.done():
                 raise  # not the deadline: the computation itself raised it
             raise DeadlineExceededError("Deadline Exceeded: the answer was not ready in time.") from None
+        finally:
+            del future  # or an error, its traceback and this frame would hold each other, and the request with them
         call.record.version = answered.version
         response = predict_pb2.PredictResponse()
         spec = response.model_spec

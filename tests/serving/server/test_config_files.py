@@ -260,7 +260,7 @@ def test_policies_choose_what_counting_by_hand_chooses():
 
 @pytest.mark.parametrize("policy", [{"kind": "latest", "count": 0}, {"kind": "specific"}])
 def test_a_policy_that_wants_nothing_is_refused(policy):
-    with pytest.raises(ValueError, match="model_version_policy.*at least"):
+    with pytest.raises(ValueError, match=r"model_version_policy.*at least"):
         VersionPolicy(**policy)
 
 
@@ -340,7 +340,7 @@ def test_options_that_contradict_each_other_or_cannot_be_are_refused_by_name(tmp
 
 
 def test_a_server_without_folder_or_models_file_is_refused():
-    with pytest.raises(ValueError, match="either the folder .* or --model-config-file"):
+    with pytest.raises(ValueError, match=r"either the folder .* or --model-config-file"):
         options(None)
 
 

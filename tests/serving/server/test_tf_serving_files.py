@@ -1,20 +1,31 @@
-"""The files that TF Serving is started with: the embedded server reads the same ones, and they say what the docs say."""
+"""The files that TF Serving is started with, which the embedded server reads too, and the document about them."""
 
 import argparse
+import json
 import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
 
 from serving import contract
 from serving.server.arguments import add_server_arguments, options_from
 from serving.server.config_files import (
     VersionPolicy,
+    model_configs,
     read_batching_parameters,
     read_model_configs,
     read_monitoring_config,
 )
+from serving.server.lifecycle import running_server
+from serving.server.options import ServerOptions
 from serving.server.parameters import Monitoring
+from tests.small_servable import VERSION
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIG = REPOSITORY / "k8s" / "base" / "config"
@@ -29,6 +40,12 @@ def server_parser():
     parser = argparse.ArgumentParser()
     add_server_arguments(parser)
     return parser
+
+
+def examples(language):
+    """The document's fenced blocks of one language."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    return [text for each, text in blocks if each == language]
 
 
 def test_the_model_is_the_one_that_clients_ask_for_by_default():
@@ -84,13 +101,6 @@ def test_the_embedded_server_takes_all_three_files_as_options():
     assert options.monitoring == read_monitoring_config(MONITORING)
 
 
-def test_every_choice_has_a_comment():
-    for file in (MODELS, BATCHING, MONITORING):
-        settings = [line for line in file.read_text(encoding="utf-8").splitlines() if re.match(r"\s*\w+ ?[{:]", line)]
-        comments = [line for line in file.read_text(encoding="utf-8").splitlines() if line.lstrip().startswith("#")]
-        assert len(comments) >= len(settings) / 2, file
-
-
 def test_the_documentation_lists_exactly_the_options_that_there_are():
     section = DOCUMENT.split("## Options", 1)[1].split("\n## ", 1)[0]
     listed = re.findall(r"^\| `(--[a-z-]+)", section, re.MULTILINE)
@@ -114,3 +124,28 @@ def test_the_documentation_lists_exactly_the_metrics_that_there_are():
     listed = re.findall(r"^\| `([:\w]+)`", section, re.MULTILINE)
     there_are = re.findall(r"^# TYPE (\S+) ", ServerMetrics().render().decode(), re.MULTILINE)
     assert sorted(listed) == sorted(there_are)
+
+
+def test_the_documentations_canary_is_a_models_file():
+    (block,) = examples("")
+    config = text_format.Parse(block, model_server_config_pb2.ModelServerConfig())
+    (model,) = model_configs(config)
+    assert model.labels.keys() == {"stable", "canary"}
+    assert set(model.labels.values()) == set(model.policy.versions)
+
+
+@pytest.mark.e2e
+def test_the_documentations_reload_puts_a_label_into_force(model_base, tmp_path):
+    """The example as it stands there, on a server of its own, because it changes what is served."""
+    (example,) = examples("python")
+    models = MODELS.read_text(encoding="utf-8").replace("/models/generator_attribution", str(model_base))
+    label = f'base_path: "{model_base}" version_labels {{ key: "stable" value: {VERSION} }}'
+    (tmp_path / "models.config").write_text(models.replace(f'base_path: "{model_base}"', label), encoding="utf-8")
+    with running_server(ServerOptions(model_base, grpc_port=0, rest_port=0)) as addresses:
+        asked = f"{addresses.rest}/v1/models/{contract.DEFAULT_MODEL_NAME}/labels/stable/metadata"
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(asked, timeout=30)
+        script = example.replace("127.0.0.1:8500", addresses.grpc)
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
+        with urllib.request.urlopen(asked, timeout=30) as response:
+            assert json.load(response)["model_spec"]["version"] == str(VERSION)
