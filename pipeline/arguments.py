@@ -122,7 +122,6 @@ def _add_predict(commands: Commands) -> None:
     model.add_argument("--model", type=Path, metavar="SERVABLE", help="servable, or the folder of its versions")
     model.add_argument("--grpc", metavar="HOST:PORT", help="ask a server by gRPC")
     model.add_argument("--rest", metavar="URL", help="ask a server by REST, e.g. http://127.0.0.1:8501")
-    parser.add_argument("--model-name", default="generator_attribution", help="the model to ask a server for")
     parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table", help="(default table)")
     parser.add_argument("--json", action="store_const", const="jsonl", dest="format", help="the same as --format jsonl")
     parser.add_argument("--heatmaps", type=Path, metavar="OUT", help="write a picture of the evidence for each image")
@@ -141,6 +140,31 @@ def _add_predict(commands: Commands) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=32, help="images a request (default 32)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output")
+    _add_server_questions(parser)
+
+
+def _add_server_questions(parser: argparse.ArgumentParser) -> None:
+    """Adds how a server is asked. None stands for the default of ClientOptions, so that `--model` can refuse them."""
+    asking = parser.add_argument_group("asking a server, with --grpc or --rest")
+    asking.add_argument("--model-name", metavar="NAME", help="the model (default generator_attribution)")
+    version = asking.add_mutually_exclusive_group()
+    version.add_argument("--version", type=int, metavar="N", help="its version (default: the newest)")
+    version.add_argument("--label", metavar="L", help="the version with this label, e.g. stable")
+    asking.add_argument("--concurrency", type=int, metavar="N", help="requests in flight (default 4)")
+    asking.add_argument(
+        "--deadline", type=float, metavar="SECONDS", help="longest wait for a batch, repetitions included (default 60)"
+    )
+    asking.add_argument(
+        "--tls-ca", type=Path, metavar="PEM", help="authorities to trust; with --grpc, they are what asks for TLS"
+    )
+    asking.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="PEM",
+        dest="tls_certificate",
+        help="certificate to show, if the server wants one",
+    )
+    asking.add_argument("--tls-key", type=Path, metavar="PEM", help="private key of --tls-cert")
 
 
 def _add_import_weights(commands: Commands) -> None:

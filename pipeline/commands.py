@@ -15,6 +15,7 @@ from pipeline.config import ConfigurationError, validated
 from pipeline.quiet import import_tensorflow, quiet_libraries
 
 if TYPE_CHECKING:
+    from serving.client import ClientOptions
     from serving.rendering.pictures import PictureStyle
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
@@ -195,9 +196,11 @@ def serve(options: argparse.Namespace) -> int:
     from serving.server.access_log import write_access_log
     from serving.server.arguments import options_from
     from serving.server.lifecycle import run_server
+    from serving.server.memory import bound_arenas
 
     server = options_from(options, options.model_base_dir)
     write_access_log(options.access_log)
+    bound_arenas()
     import_tensorflow(options.verbose)
     run_server(server, ready=lambda addresses: console.serving(addresses, server))
     return DONE
@@ -211,6 +214,7 @@ def predict(options: argparse.Namespace) -> int:
     from serving.rendering import formats
     from serving.rendering.summary import summarise
 
+    asking = _client_options(options)
     images = find_images(options.paths)
     style = _picture_style(options, images)
     if not options.rest:
@@ -223,7 +227,7 @@ def predict(options: argparse.Namespace) -> int:
             stream = stack.enter_context(options.output.open("w", newline=""))
         advance = stack.enter_context(console.progress("asking"))
         predictor = stack.enter_context(
-            open_predictor(model=options.model, grpc=options.grpc, rest=options.rest, model_name=options.model_name)
+            open_predictor(model=options.model, grpc=options.grpc, rest=options.rest, options=asking)
         )
         signature = contract.SIGNATURE_EXPLAIN if options.heatmaps else contract.SIGNATURE_DEFAULT
 
@@ -249,6 +253,27 @@ def predict(options: argparse.Namespace) -> int:
     if failures:
         console.error(f"{failures} of {len(images)} images could not be judged; the reason stands beside each.")
     return FAILED if failures else DONE
+
+
+def _client_options(options: argparse.Namespace) -> "ClientOptions | None":
+    """Returns how a server is asked, None if a directory is; refuses what cannot be before anything is asked."""
+    from serving.client import ClientOptions
+
+    fields = ("model_name", "version", "label", "concurrency", "deadline", "tls_ca", "tls_certificate", "tls_key")
+    chosen = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
+    if options.model is None:
+        try:
+            return ClientOptions(batch_size=options.batch_size, **chosen)
+        except ValueError as error:
+            name, _, problem = str(error).partition(": ")
+            raise ValueError(f"{_option(name)}: {problem}") from error
+    for name in chosen:
+        raise ValueError(f"{_option(name)}: says how a server is asked, but --model asks none. Use --grpc or --rest.")
+    return None
+
+
+def _option(name: str) -> str:
+    return "--tls-cert" if name == "tls_certificate" else f"--{name.replace('_', '-')}"
 
 
 def _picture_style(options: argparse.Namespace, images: Sequence[Path]) -> "PictureStyle | None":

@@ -20,7 +20,7 @@ _NEXT_VALUE = "] ["  # between the values that one assertion shows; the first is
 _ESCAPED = re.compile(r"\\(['\"\\?])")
 _NAMED_ROW = re.compile(rf"{contract.INPUT_IMAGE_BYTES}\[(\d+)\]: (.*)", re.DOTALL)
 _NODE = re.compile(r"\s*\[\[\{\{node .*", re.DOTALL)
-_PREAMBLE = re.compile(r"^\s*(\(\d+\)\s*)?(INVALID_ARGUMENT:)?\s*")
+_PREAMBLE = re.compile(r"^\s*(\(\d+\)\s*)?(INVALID_ARGUMENT:)?\s*(\{\{function_node [^}]*\}\}\s*)*")
 
 
 _NO_EXAMPLE = "Could not parse example input"

@@ -80,6 +80,10 @@ class ServerUnreachableError(ServerError):
     """No server answers at the address."""
 
 
+class ConnectionBrokenError(ServerError):
+    """The connection ended before an answer came; what is at the other end may be no such server at all."""
+
+
 class Predictor(Protocol):
     """Anything that answers for a batch of images: a server by gRPC or REST, or a servable in this process."""
 

@@ -17,6 +17,9 @@ from serving.client.versions import VersionState
 # connection that broke.
 _NOBODY_THERE = ("failed to connect", "dns resolution failed", "name resolution failure", "empty address list")
 
+# In such a report: somebody was reached, and one side refused the other's certificate or spoke no TLS.
+_TLS_FAILED = "ssl_error_ssl"
+
 
 def check_address(address: str) -> None:
     """Raises ValueError if an address has no port, or is a URL."""
@@ -98,10 +101,16 @@ def server_error(code: grpc.StatusCode, details: str | None, address: str, secon
     """
     details = details or ""
     if code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NOBODY_THERE):
+        if _TLS_FAILED in details.lower():
+            return ServerError(
+                "UNAUTHENTICATED",
+                f"{address}: TLS failed ({details}). Check the address, tls_ca and tls_certificate.",
+            )
         return ServerUnreachableError(
             code.name,
             f"no gRPC server answers at {address} ({details}). Start one with "
-            f"`genattr serve MODEL_BASE_DIR --grpc-port {address.rpartition(':')[2]}`, or correct the address.",
+            f"`genattr serve MODEL_BASE_DIR --grpc-port {address.rpartition(':')[2]}`, or correct the address. "
+            "If one closed the connection, it may want TLS (tls_ca), or a client's certificate (tls_certificate).",
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ServerError(code.name, f"{address} did not answer within {seconds:g} s.")

@@ -9,7 +9,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from serving import contract
-from serving.client.answers import Answer, ServerError, ServerUnreachableError, answers_from_outputs
+from serving.client.answers import (
+    Answer,
+    ConnectionBrokenError,
+    ServerError,
+    ServerUnreachableError,
+    answers_from_outputs,
+)
 from serving.client.options import ClientOptions
 from serving.client.versions import VersionState
 
@@ -131,9 +137,16 @@ def unreachable(address: RestAddress, error: Exception) -> ServerUnreachableErro
     )
 
 
-def broken(address: RestAddress, error: Exception) -> ServerError:
+def broken(address: RestAddress, error: Exception) -> ConnectionBrokenError:
     """Returns the error for a connection that ended before the answer did."""
-    return ServerError("UNAVAILABLE", f"{address.url} closed the connection before it had answered ({error!r}).")
+    advice = (
+        "If it speaks TLS, the URL must start with https://."
+        if address.scheme == "http"
+        else "If it asks clients for a certificate, give tls_certificate and tls_key."
+    )
+    return ConnectionBrokenError(
+        "UNAVAILABLE", f"{address.url} closed the connection before it had answered ({error!r}). {advice}"
+    )
 
 
 def untrusted(address: RestAddress, error: Exception) -> ServerError:

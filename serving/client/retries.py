@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
-from serving.client.answers import PredictionError, ServerError, ServerUnreachableError
+from serving.client.answers import ConnectionBrokenError, PredictionError, ServerError, ServerUnreachableError
 from serving.client.options import ClientOptions
 
 _Result = TypeVar("_Result")
@@ -93,7 +93,7 @@ class Retries:
         Raises:
             PredictionError: the same error, if it should not be repeated, or no time is left to do so.
         """
-        if not isinstance(error, ServerUnreachableError):
+        if not isinstance(error, ServerUnreachableError | ConnectionBrokenError):
             self._contact.made = True
         if not is_passing(error):
             raise error

@@ -20,6 +20,7 @@ from serving.errors import ServableError, ServerStartError
 from serving.server.access_log import write_access_log
 from serving.server.arguments import add_server_arguments, options_from
 from serving.server.lifecycle import run_server
+from serving.server.memory import bound_arenas
 from serving.server.options import Addresses
 
 
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else TensorFlow's notes on the CPU drown the log
     write_access_log(parsed.access_log)
+    bound_arenas()
     if parsed.until_end_of_input:
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:

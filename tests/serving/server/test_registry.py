@@ -268,7 +268,7 @@ def test_swaps_under_load_lose_no_request(registry, base):
 def test_a_reload_that_asks_for_a_broken_version_alone_changes_nothing(registry, base):
     registry.apply([config(base)])
     push(base, 4, "broken")
-    with pytest.raises(ModelsNotAvailableError, match="version 4: .* is damaged"):
+    with pytest.raises(ModelsNotAvailableError, match=r"version 4: .* is damaged"):
         registry.apply([config(base, policy=VersionPolicy("specific", versions=(4,)))])
     assert answering(registry) == 1
 
