@@ -39,6 +39,10 @@ class AsyncGrpcClient(AsyncWireClient):
         return await off_loop(response.ByteSize(), grpc_messages.answers, response, len(images))
 
     async def _versions_once(self, deadline: Deadline) -> list[VersionState]:
+        if self.options.label is not None:  # the status is of all versions, whatever the label
+            predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel())
+            described = grpc_messages.metadata_request(self.options)
+            return grpc_messages.described_version(await self._send(predictions.GetModelMetadata, described, deadline))
         stub = model_service_pb2_grpc.ModelServiceStub(self._channel())
         request = grpc_messages.status_request(self.options)
         return grpc_messages.versions(await self._send(stub.GetModelStatus, request, deadline))

@@ -38,6 +38,9 @@ class AsyncRestClient(AsyncWireClient):
         return await off_loop(len(answer), rest_messages.answers, status, answer, len(images), self._address.url)
 
     async def _versions_once(self, deadline: Deadline) -> list[VersionState]:
+        if self.options.label is not None:  # the status is of all versions, whatever the label
+            status, answer = await self._exchange("GET", f"{self._url}/metadata", None, deadline)
+            return rest_messages.described_version(status, answer, self._address.url)
         status, answer = await self._exchange("GET", self._url, None, deadline)
         return rest_messages.versions(status, answer, self._address.url)
 

@@ -12,7 +12,7 @@ from serving.client import batching
 from serving.client.answers import Answer, PredictionError
 from serving.client.options import ClientOptions
 from serving.client.retries import Contact, Deadline, Retries, repeat_async
-from serving.client.versions import AVAILABLE, NOT_READY_CODES, VersionState
+from serving.client.versions import AVAILABLE, VersionState, is_not_ready
 
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
@@ -70,7 +70,7 @@ class AsyncWireClient(ABC):
         try:
             (states,) = await self._call([self._versions_once], repeated=False)
         except PredictionError as error:
-            if error.code in NOT_READY_CODES:
+            if is_not_ready(error.code, self.options.label):
                 return False
             raise
         return any(state == AVAILABLE for _, state in states)
@@ -111,6 +111,8 @@ class AsyncWireClient(ABC):
 
         async def work(request: Callable[[Deadline], Awaitable[_Result]]) -> _Result:
             async def attempt() -> _Result:
+                if self._closed:
+                    raise PredictionError("CANCELLED", f"the client of {self._where} was closed meanwhile.")
                 deadline.require(self._where)
                 return await request(deadline)
 

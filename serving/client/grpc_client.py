@@ -46,6 +46,11 @@ class GrpcClient(WireClient):
         return grpc_messages.answers(self._send(self._predictions.Predict, request, deadline, call), len(images))
 
     def _versions_once(self, deadline: Deadline, call: Cancellation) -> list[VersionState]:
+        if self.options.label is not None:  # the status is of all versions, whatever the label
+            described = grpc_messages.metadata_request(self.options)
+            return grpc_messages.described_version(
+                self._send(self._predictions.GetModelMetadata, described, deadline, call)
+            )
         request = grpc_messages.status_request(self.options)
         return grpc_messages.versions(self._send(self._models.GetModelStatus, request, deadline, call))
 

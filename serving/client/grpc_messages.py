@@ -6,12 +6,18 @@ from typing import Any
 import grpc
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow_serving.apis import get_model_status_pb2, model_pb2, predict_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
 
 from serving import contract
-from serving.client.answers import Answer, ServerError, ServerUnreachableError, answers_from_outputs
+from serving.client.answers import (
+    Answer,
+    ConnectionBrokenError,
+    ServerError,
+    ServerUnreachableError,
+    answers_from_outputs,
+)
 from serving.client.options import ClientOptions
-from serving.client.versions import VersionState
+from serving.client.versions import AVAILABLE, VersionState
 
 # How gRPC's own reports begin where nobody was reached; anything else under UNAVAILABLE was said by a server, or is a
 # connection that broke.
@@ -90,6 +96,18 @@ def versions(response: get_model_status_pb2.GetModelStatusResponse) -> list[Vers
     return [VersionState(status.version, names.Name(status.state)) for status in response.model_version_status]
 
 
+def metadata_request(options: ClientOptions) -> get_model_metadata_pb2.GetModelMetadataRequest:
+    """Returns a request for a description of the version that answers."""
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    _fill(request.model_spec, options)
+    return request
+
+
+def described_version(response: get_model_metadata_pb2.GetModelMetadataResponse) -> list[VersionState]:
+    """Reads which version a description is of; a version that is described answers predictions too."""
+    return [VersionState(response.model_spec.version.value, AVAILABLE)]
+
+
 def server_error(code: grpc.StatusCode, details: str | None, address: str, seconds: float) -> ServerError:
     """Returns what a failed call comes to.
 
@@ -112,6 +130,8 @@ def server_error(code: grpc.StatusCode, details: str | None, address: str, secon
             f"`genattr serve MODEL_BASE_DIR --grpc-port {address.rpartition(':')[2]}`, or correct the address. "
             "If one closed the connection, it may want TLS (tls_ca), or a client's certificate (tls_certificate).",
         )
+    if code is grpc.StatusCode.CANCELLED:  # what arrives while a server stops; our own cancelling never gets here
+        return ConnectionBrokenError("UNAVAILABLE", f"{address} ended the request before it had answered ({details}).")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ServerError(code.name, f"{address} did not answer within {seconds:g} s.")
     return ServerError(code.name, details)

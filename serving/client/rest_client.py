@@ -41,6 +41,9 @@ class RestClient(WireClient):
         return rest_messages.answers(status, answer, len(images), self._address.url)
 
     def _versions_once(self, deadline: Deadline, call: Cancellation) -> list[VersionState]:
+        if self.options.label is not None:  # the status is of all versions, whatever the label
+            status, answer = self._exchange("GET", f"{self._path}/metadata", None, deadline, call)
+            return rest_messages.described_version(status, answer, self._address.url)
         status, answer = self._exchange("GET", self._path, None, deadline, call)
         return rest_messages.versions(status, answer, self._address.url)
 

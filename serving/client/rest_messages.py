@@ -17,7 +17,7 @@ from serving.client.answers import (
     answers_from_outputs,
 )
 from serving.client.options import ClientOptions
-from serving.client.versions import VersionState
+from serving.client.versions import AVAILABLE, VersionState
 
 # TF Serving's own mapping, read backwards. 400 also stands for FAILED_PRECONDITION and OUT_OF_RANGE. 502 is what
 # proxies answer while no server is behind them.
@@ -126,6 +126,18 @@ def versions(status: int, body: bytes, url: str) -> list[VersionState]:
         return [VersionState(int(each["version"]), str(each["state"])) for each in listed]
     except (KeyError, TypeError, ValueError) as error:
         raise ServerError("INTERNAL", f"answer of {url} lists no versions: is it TF Serving's REST API?") from error
+
+
+def described_version(status: int, body: bytes, url: str) -> list[VersionState]:
+    """Reads which version a model's metadata are of; a version that is described answers predictions too.
+
+    Raises:
+        ServerError: as `answers`.
+    """
+    try:
+        return [VersionState(int(_document(status, body)["model_spec"]["version"]), AVAILABLE)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerError("INTERNAL", f"answer of {url} names no version: is it TF Serving's REST API?") from error
 
 
 def unreachable(address: RestAddress, error: Exception) -> ServerUnreachableError:

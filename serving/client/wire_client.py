@@ -14,7 +14,7 @@ from serving.client.answers import Answer, PredictionError
 from serving.client.cancellation import CallCancelledError, Cancellation
 from serving.client.options import ClientOptions
 from serving.client.retries import Contact, Deadline, Retries, repeat
-from serving.client.versions import AVAILABLE, NOT_READY_CODES, VersionState
+from serving.client.versions import AVAILABLE, VersionState, is_not_ready
 
 _Result = TypeVar("_Result")
 
@@ -73,7 +73,8 @@ class WireClient(ABC):
         """Asks for the versions of the model and their states; only of the version or label in the options, if any.
 
         Raises:
-            ServerError: NOT_FOUND if the server knows no such model or version; else as `predict`.
+            ServerError: NOT_FOUND if the server knows no such model or version, INVALID_ARGUMENT if no such label;
+                else as `predict`.
             ServerUnreachableError: if no server answers.
         """
         (states,) = self._call([self._versions_once])
@@ -88,7 +89,7 @@ class WireClient(ABC):
         try:
             (states,) = self._call([self._versions_once], repeated=False)
         except PredictionError as error:
-            if error.code in NOT_READY_CODES:
+            if is_not_ready(error.code, self.options.label):
                 return False
             raise
         return any(state == AVAILABLE for _, state in states)

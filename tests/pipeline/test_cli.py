@@ -65,6 +65,8 @@ def test_the_example_of_a_command_is_one_that_it_accepts(capsys, command):
         (("prepare", "images", "out", "--train", "many"), "must be a number of images"),
         (("predict", "a.png"), "--model --grpc --rest"),
         (("predict", "a.png", "--model", "m", "--rest", "http://h"), "not allowed with"),
+        (("predict", "a.png", "--rest", "http://h", "--version", "1", "--label", "stable"), "not allowed with"),
+        (("predict", "a.png", "--rest", "http://h", "--concurrency", "many"), "--concurrency"),
         (("run", "demo.yaml", "--verb"), "--verb"),  # no abbreviations: scripts must survive new options
     ],
 )
@@ -73,6 +75,88 @@ def test_bad_arguments_are_exit_code_2_and_named(capsys, arguments, named):
     assert (code, out) == (2, "")
     assert named in err
     assert "usage: genattr" in err
+
+
+ASKING = (
+    ("--model-name", "colours"),
+    ("--version", "3"),
+    ("--label", "stable"),
+    ("--concurrency", "8"),
+    ("--deadline", "5"),
+    ("--tls-ca", "ca.pem"),
+    ("--tls-cert", "own.pem"),
+    ("--tls-key", "own.key"),
+)
+
+
+@pytest.mark.parametrize(("option", "value"), ASKING)
+def test_how_a_server_is_asked_cannot_be_said_of_a_directory(capsys, option, value):
+    code, out, err = answer(capsys, "predict", "a.png", "--model", "models", option, value)
+    assert (code, out) == (2, "")
+    assert f"{option}: says how a server is asked, but --model asks none" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--concurrency", "0", "must be at least 1, got 0"),
+        ("--deadline", "-1", "must be a number of seconds above 0"),
+        ("--batch-size", "0", "must be 1 to 256, got 0"),
+        ("--version", "-2", "must be 0 to"),
+        ("--model-name", "a/b", "must be non-empty and without"),
+        ("--tls-ca", "absent.pem", "absent.pem: is no file"),
+        ("--tls-key", "absent.pem", None),
+    ],
+)
+def test_a_wrong_word_about_a_server_is_refused_by_the_options_name(capsys, option, value, problem):
+    code, out, err = answer(capsys, "predict", "a.png", "--rest", "http://127.0.0.1:9", f"{option}={value}")
+    assert (code, out) == (2, "")
+    wanted = f"{option}: {problem}" if problem else "--tls-cert: is missing"
+    assert wanted in " ".join(err.split())
+
+
+def test_what_is_said_about_a_server_reaches_the_client(monkeypatch, tmp_path, capsys):
+    import serving.client
+    from serving.client import ClientOptions, PredictionError
+
+    asked = []
+
+    def opened(**how):
+        asked.append(how)
+        raise PredictionError("UNAVAILABLE", "nobody there")
+
+    monkeypatch.setattr(serving.client, "open_predictor", opened)
+    image = tmp_path / "a.png"
+    image.write_bytes(b"image")
+    words = ("--model-name", "colours", "--label", "stable", "--concurrency", "8", "--deadline", "5")
+    for given in ((*words, "--batch-size", "16"), ("--version", "3"), ()):
+        code, _, _ = answer(capsys, "predict", str(image), "--rest", "http://127.0.0.1:9", *given)
+        assert code == 1
+    assert [how["options"] for how in asked] == [
+        ClientOptions(model_name="colours", label="stable", concurrency=8, deadline=5.0, batch_size=16),
+        ClientOptions(version=3),
+        ClientOptions(),
+    ]
+    assert {how["rest"] for how in asked} == {"http://127.0.0.1:9"}
+
+
+def test_help_says_the_clients_own_defaults(capsys):
+    from serving.client import ClientOptions
+
+    _, out, _ = answer(capsys, "predict", "--help")
+    said = " ".join(out.split())
+    for default in (ClientOptions.model_name, ClientOptions.concurrency, f"{ClientOptions.deadline:g}"):
+        assert f"default {default})" in said
+    assert f"images a request (default {ClientOptions.batch_size})" in said
+
+
+def test_the_parser_imports_nothing_heavy():
+    code = (
+        "import sys; from pipeline.arguments import build_parser; build_parser(); "
+        "print([name for name in ('tensorflow', 'grpc', 'aiohttp', 'numpy') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def test_a_share_with_a_point_is_a_fraction_and_without_one_a_count():

@@ -199,6 +199,33 @@ def test_the_servable_is_complete_and_readable_by_a_server(two_heads):
     assert (base / "1" / contract.WARMUP_REQUESTS).stat().st_size > 0
 
 
+def empty_and_full_shapes(servable, signature, image):
+    """Shapes of each output, without the batch: of no rows, and of one."""
+    loaded = tf.saved_model.load(str(servable))
+    name = contract.SIGNATURES[signature][0]
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
+    example = tf.train.Example(features=tf.train.Features(feature={"image_bytes": feature})).SerializeToString()
+    row = {"image_bytes": image, "examples": example}[name]
+    empty = loaded.signatures[signature](**{name: tf.constant([], tf.string)})
+    full = loaded.signatures[signature](**{name: tf.constant([row])})
+    return [{output: (len(value), *value.shape[1:]) for output, value in answers.items()} for answers in (empty, full)]
+
+
+@pytest.mark.parametrize("signature", list(contract.SIGNATURES))
+def test_an_empty_batch_of_spectra_gets_empty_answers(two_heads, signature):
+    empty, full = empty_and_full_shapes(two_heads[0] / "base" / "1", signature, encode(IMAGES[0]))
+    assert empty == {output: (0, *shape[1:]) for output, shape in full.items()}
+
+
+@pytest.mark.parametrize("signature", list(contract.SIGNATURES))
+def test_an_empty_batch_gets_empty_answers_of_published_weights(imported, signature):
+    image = encode(noise(1, 128, 128))
+    empty, full = empty_and_full_shapes(imported("attribution_ganfp_progan_dct"), signature, image)
+    assert empty == {output: (0, *shape[1:]) for output, shape in full.items()}
+    if signature == contract.SIGNATURE_EXPLAIN:
+        assert full[contract.OUTPUT_SOURCE_HEATMAPS] == (1, 1, 16, 16)
+
+
 def test_a_primary_file_alone_becomes_a_servable_without_heads(primary_file, tmp_path, capsys):
     code = main(["import-weights", str(primary_file), "-o", str(tmp_path / "servable"), "--json"])
     printed = json.loads(capsys.readouterr().out)

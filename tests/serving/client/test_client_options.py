@@ -5,6 +5,7 @@ from itertools import islice
 import pytest
 
 from serving.client import ClientOptions, PredictionError, ServerError, ServerUnreachableError
+from serving.client.answers import ConnectionBrokenError
 from serving.client.retries import Contact, Deadline, Retries, backoffs, is_passing, repeat
 from serving.errors import QueueFullError, RequestTooLargeError, ResourceExhaustedError, ServingError
 from serving.server.batching import BatchScheduler
@@ -226,6 +227,12 @@ def test_time_that_attempts_take_counts_too(clock):
 def test_an_address_where_nobody_ever_answered_is_given_up_soon(clock):
     with pytest.raises(ServerUnreachableError):
         asked(clock, Failing(NOBODY), connect_deadline=3.5, deadline=60.0)
+    assert clock.slept == [1.0, 2.0]
+
+
+def test_a_connection_that_ends_without_an_answer_is_no_sign_of_a_server(clock):
+    with pytest.raises(ConnectionBrokenError):
+        asked(clock, Failing(ConnectionBrokenError("UNAVAILABLE", "closed")), connect_deadline=3.5, deadline=60.0)
     assert clock.slept == [1.0, 2.0]
 
 

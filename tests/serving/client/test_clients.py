@@ -192,3 +192,27 @@ print(json.dumps(heavy))
     row, heavy = map(json.loads, run.stdout.splitlines())
     assert row["verdict"] == "contradiction"
     assert heavy == []
+
+
+def test_the_asyncio_rest_client_needs_no_tensorflow_and_no_grpc(server, images, tmp_path):
+    (tmp_path / "a.png").write_bytes(images[1])
+    code = """
+import asyncio, json, sys
+from pathlib import Path
+from serving.client import async_client
+async def ask():
+    async with async_client(rest=sys.argv[1]) as client:
+        return await client.is_ready(), (await client.predict([Path(sys.argv[2]).read_bytes()]))[0].verdict
+answer = asyncio.run(ask())
+print(json.dumps([answer, [name for name in ("tensorflow", "keras", "grpc", "matplotlib") if name in sys.modules]]))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code, server.rest, str(tmp_path / "a.png")],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(run.stdout) == [[True, "contradiction"], []]

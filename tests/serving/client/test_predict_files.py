@@ -2,13 +2,15 @@ import csv
 import io
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from serving.client import open_predictor
+from serving.client import ClientOptions, open_predictor
 from serving.client.answers import Answer, PredictionError
 from serving.client.predict import Row, find_images, predict_files
+from serving.client.wire_client import WireClient
 from serving.rendering.formats import WRITERS, write_csv, write_jsonl, write_table
 
 
@@ -96,6 +98,41 @@ def test_a_file_above_the_limit_is_not_even_read(tmp_path):
         sparse.truncate(40 * 1024 * 1024)
     (row,) = predict_files(Unnamed([]), [tmp_path / "huge.png"])
     assert "41,943,040 bytes, above the limit" in row.error
+
+
+class Together(WireClient):
+    """Answers only when so many requests are in flight as may be."""
+
+    def __init__(self, concurrency):
+        super().__init__("nowhere", ClientOptions(concurrency=concurrency))
+        self.all_there = threading.Barrier(concurrency, timeout=20)
+        self.lock = threading.Lock()
+        self.in_flight = self.most_in_flight = 0
+
+    def _predict_once(self, images, signature, deadline, call):
+        with self.lock:
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.all_there.wait()
+        with self.lock:
+            self.in_flight -= 1
+        return [Answer(0.5, {}, "real") for _ in images]
+
+    def _versions_once(self, deadline, call):
+        return []
+
+    def _close_connections(self):
+        self.all_there.abort()
+
+
+@pytest.mark.parametrize("concurrency", [2, 5])
+def test_as_many_requests_are_in_flight_as_the_client_allows_and_no_more(tmp_path, images, concurrency):
+    for number in range(4 * concurrency):
+        (tmp_path / f"{number:02}.png").write_bytes(images[0])
+    with Together(concurrency) as predictor:
+        rows = list(predict_files(predictor, find_images([tmp_path]), batch_size=1))
+    assert [row.path.name for row in rows] == [f"{number:02}.png" for number in range(4 * concurrency)]
+    assert predictor.most_in_flight == concurrency
 
 
 def test_batch_size_is_checked_before_anything_is_read():

@@ -1,11 +1,11 @@
 """The four clients against small servers that fail in ways a real one cannot be made to."""
 
-import asyncio
 import http.server
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import grpc
 import numpy as np
@@ -18,8 +18,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.client import ClientOptions, PredictionError, RestClient, ServerError, async_client
-from serving.client.grpc_client import GrpcClient
+from serving.client import PredictionError, ServerError
+from serving.client.grpc_messages import server_error
+from serving.client.retries import is_passing
+from tests.clients import KINDS, opened_client
 
 HTTP = {"UNAVAILABLE": 503, "INVALID_ARGUMENT": 400, "RESOURCE_EXHAUSTED": 429, "NOT_FOUND": 404}
 
@@ -76,8 +78,9 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 class Models(model_service_pb2_grpc.ModelServiceServicer):
     def GetModelStatus(self, request, context):
+        versions = [{"version": 4, "state": 20}, {"version": 3, "state": 30}]
         return get_model_status_pb2.GetModelStatusResponse(
-            model_version_status=[{"version": 4, "state": 20}, {"version": 3, "state": 30}]
+            model_version_status=versions[:1] if request.model_spec.version.value == 4 else versions
         )
 
 
@@ -142,41 +145,23 @@ def serve_rest(script):
     return f"http://127.0.0.1:{server.server_port}", stop
 
 
-class Awaited:
-    """An asyncio client that is asked like the others."""
-
-    def __init__(self, loop, client):
-        self.loop, self.client = loop, client
-
-    def __getattr__(self, name):
-        return lambda *args: self.loop.run_until_complete(getattr(self.client, name)(*args))
-
-
 @pytest.fixture
 def script():
     return Script()
 
 
-@pytest.fixture(params=["grpc", "rest", "async grpc", "async rest"])
+@pytest.fixture(params=KINDS)
 def open_client(request, script):
     protocol = request.param.split()[-1]
     address, stop = (serve_grpc if protocol == "grpc" else serve_rest)(script)
-    loop, opened = asyncio.new_event_loop(), []
+    with ExitStack() as clients:
 
-    def opening(**options):
-        chosen = ClientOptions(first_backoff=0.01, **options)
-        if request.param.startswith("async"):
-            client = Awaited(loop, async_client(**{protocol: address}, options=chosen))
-        else:
-            client = {"grpc": GrpcClient, "rest": RestClient}[protocol](address, chosen)
-        opened.append(client)
-        return client
+        def opening(**options):
+            client = opened_client(request.param, first_backoff=0.01, **{protocol: address}, **options)
+            return clients.enter_context(client)
 
-    yield opening
-    script.hang.set()
-    for client in opened:
-        client.close()
-    loop.close()
+        yield opening
+        script.hang.set()
     stop()
 
 
@@ -239,3 +224,15 @@ def test_the_versions_and_whether_the_model_is_ready(open_client):
     client = open_client()
     assert client.versions() == [(4, "LOADING"), (3, "AVAILABLE")]
     assert client.is_ready()
+
+
+def test_a_version_that_is_still_loading_is_not_ready(open_client):
+    client = open_client(version=4)
+    assert client.versions() == [(4, "LOADING")]
+    assert not client.is_ready()
+
+
+def test_a_grpc_request_that_a_stopping_server_ends_is_sent_again():
+    error = server_error(grpc.StatusCode.CANCELLED, "CANCELLED", "host:1", 60.0)
+    assert is_passing(error)
+    assert "host:1 ended the request" in error.message

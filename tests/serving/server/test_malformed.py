@@ -33,7 +33,7 @@ from tests.load import (
 )
 from tests.malformed import Malformed, malformed_requests
 
-COUNT = int(os.environ.get("GENATTR_MALFORMED", "6000"))
+COUNT = int(os.environ.get("GENATTR_MALFORMED", "20000"))
 WARM_UP = 2_000  # requests before memory is looked at for the first time
 SEED = 20_261
 SIZE = 32
