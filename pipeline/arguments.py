@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
+from pipeline.cluster_arguments import add_compile, add_schedule, add_submit
 from pipeline.data_arguments import add_arrange, add_prepare, add_sample, add_split_collages
+from pipeline.rollout_arguments import add_promote, add_retain, add_rollback
 from pipeline.subcommands import Commands, add_command
 from serving.server.arguments import add_server_arguments
 
@@ -34,7 +36,13 @@ def build_parser() -> argparse.ArgumentParser:
     add_prepare(commands)
     _add_run(commands)
     _add_evaluate(commands)
+    add_compile(commands)
+    add_submit(commands)
+    add_schedule(commands)
     _add_serve(commands)
+    add_promote(commands)
+    add_rollback(commands)
+    add_retain(commands)
     _add_predict(commands)
     _add_import_weights(commands)
     _add_demo(commands)

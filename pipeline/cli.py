@@ -5,6 +5,7 @@ its arguments are known to be good. Exit codes: 0 done, 1 failed, 2 bad usage (a
 """
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,11 @@ from collections.abc import Callable, Sequence
 from pipeline.arguments import build_parser
 
 Command = Callable[[argparse.Namespace], int]
+
+# Commands that stand in a module of their own; all others are in `commands`.
+_ELSEWHERE = dict.fromkeys(("compile", "submit", "schedule"), "cluster_commands") | dict.fromkeys(
+    ("promote", "rollback", "retain"), "rollout_commands"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     from pipeline import commands
 
-    command: Command = getattr(commands, options.command.replace("-", "_"))
+    module = importlib.import_module(f"pipeline.{_ELSEWHERE.get(options.command, 'commands')}")
+    command: Command = getattr(module, options.command.replace("-", "_"))
     return commands.guarded(command, options)
 
 

@@ -68,7 +68,7 @@ def sample(options: argparse.Namespace) -> int:
             progress=advance,
         )
     if options.json:
-        _print_json(summary.to_dict())
+        print_json(summary.to_dict())
     else:
         console.counts(f"images in {options.out}", summary.counts)
     return DONE
@@ -90,7 +90,7 @@ def arrange(options: argparse.Namespace) -> int:
                 options.layout, options.downloaded, options.out, folders, amount, options.copy, progress=advance
             )
     if options.json:
-        _print_json(arrangement.to_dict())
+        print_json(arrangement.to_dict())
     else:
         title = f"complete, to be taken from {options.downloaded}" if options.check else f"images in {options.out}"
         console.counts(title, {source.directory: source.taken for source in arrangement.sources})
@@ -107,7 +107,7 @@ def split_collages(options: argparse.Namespace) -> int:
     with console.progress("cutting") as advance:
         summary = cut(options.collages, options.out, parameters, progress=advance)
     if options.json:
-        _print_json(summary.to_dict())
+        print_json(summary.to_dict())
         return DONE
     files = len(summary.sheets) + len(summary.refused)
     console.say(f"{summary.tiles:,} images in {summary.out}, cut from {len(summary.sheets):,} of {files:,} files")
@@ -129,7 +129,7 @@ def prepare(options: argparse.Namespace) -> int:
     with console.progress("preparing") as advance:
         manifest = prepare_dataset(options.images, options.out, parameters, progress=advance)
     if options.json:
-        _print_json(manifest.summary())
+        print_json(manifest.summary())
     else:
         console.dataset(manifest, options.out / f"span-{options.span}")
     return DONE
@@ -150,7 +150,7 @@ def run(options: argparse.Namespace) -> int:
     with listener.watching_epochs():
         outcome = run_pipeline(config, options.runner, listener)
     if options.json:
-        _print_json(console.outcome_values(outcome))
+        print_json(console.outcome_values(outcome))
     else:
         listener.finished(outcome)
     if outcome.error is None:
@@ -182,7 +182,7 @@ def evaluate(options: argparse.Namespace) -> int:
     with console.progress("asking") as advance:
         outcome = evaluate_servable(asked, progress=advance)
     if options.json:
-        _print_json(outcome.document)
+        print_json(outcome.document)
     else:
         console.evaluation(outcome.document, outcome.report)
     if outcome.refused:
@@ -299,7 +299,7 @@ def import_weights(options: argparse.Namespace) -> int:
 
     imported = import_published(options.files, options.output, options.statistics, options.source)
     if options.json:
-        _print_json(imported.to_dict())
+        print_json(imported.to_dict())
     else:
         window = f"{imported.representation} input of {imported.size} x {imported.size}"
         heads = ", ".join(imported.sources) or "none"
@@ -326,5 +326,6 @@ def _say(options: argparse.Namespace, error: BaseException, code: int) -> int:
     return code
 
 
-def _print_json(values: Any) -> None:
+def print_json(values: Any) -> None:
+    """Prints a result for machines."""
     sys.stdout.write(json.dumps(values, indent=2) + "\n")

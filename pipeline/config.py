@@ -7,7 +7,7 @@ rule, the value received and the fix.
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -19,6 +19,8 @@ from components.features.parameters import InputParameters
 from components.parameters import Parameters
 from components.trainer.parameters import BaselineParameters, TrainingParameters
 from components.validator.parameters import ValidationParameters
+from pipeline.kubeflow_parameters import KubeflowParameters
+from pipeline.metadata_parameters import MetadataParameters
 from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
 
 ParametersType = TypeVar("ParametersType", bound=Parameters)
@@ -105,6 +107,9 @@ class PipelineConfig(Parameters):
         evaluation: what blesses a model.
         validation: the last check before a push.
         beam_pipeline_args: options of the data-parallel steps, e.g. another runner.
+        beam_pipeline_args_of: instead of these, for single nodes, by identifier or kind, e.g. `Transform`, `Evaluator`.
+        metadata: where TFX records what ran.
+        kubeflow: the same pipeline on a cluster.
     """
 
     name: str = Field(min_length=1, max_length=63)
@@ -121,6 +126,9 @@ class PipelineConfig(Parameters):
     evaluation: EvaluationParameters = EvaluationParameters()
     validation: ValidationParameters = ValidationParameters()
     beam_pipeline_args: tuple[str, ...] = ("--runner=FnApiRunner",)
+    beam_pipeline_args_of: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    metadata: MetadataParameters = MetadataParameters()
+    kubeflow: KubeflowParameters = KubeflowParameters()
 
     @field_validator("name")
     @classmethod
@@ -133,6 +141,13 @@ class PipelineConfig(Parameters):
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("beam_pipeline_args_of", mode="before")
+    @classmethod
+    def _as_tuples(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {node: tuple(given) if isinstance(given, list) else given for node, given in value.items()}
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -184,12 +199,16 @@ class PipelineConfig(Parameters):
 
     @property
     def metadata_path(self) -> Path:
-        """The SQLite metadata store."""
+        """The SQLite metadata store; nothing lies there where `metadata.kind` is a server."""
         return self.root / "metadata" / "metadata.sqlite"
 
     def to_yaml(self) -> str:
         """Returns the whole configuration, defaults included, as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def given(self) -> dict[str, Any]:
+        """Returns what was given, without defaults, as plain values that `validate_config` takes."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -298,6 +317,10 @@ def _keys_beside(location: tuple[Any, ...]) -> list[str]:
     """Returns the keys that are allowed where an unknown one was found."""
     model: Any = PipelineConfig
     for part in location[:-1]:
-        # A number is a place in a list: tuple[Item, ...] is a list of Item.
-        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
+        if get_origin(model) is tuple:  # tuple[Item, ...]: the part is a place in a list
+            model = get_args(model)[0]
+        elif get_origin(model) is dict:  # dict[str, Item]: the part is a key
+            model = get_args(model)[1]
+        else:
+            model = model.model_fields[part].annotation
     return sorted(getattr(model, "model_fields", ()))

@@ -1,7 +1,7 @@
 """What people see on the terminal: progress, tables, one line for an error. Silent where nobody watches."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +160,16 @@ def equal_answers(rows: list[tuple[str, "Answer", "Answer"]]) -> None:
             f"{by_rest.fake_probability:.6f}",
         )
     _console().print(table)
+
+
+def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints rows under headings."""
+    shown = Table(title=escape(title), title_justify="left")
+    for heading in headings:
+        shown.add_column(heading)
+    for row in rows:
+        shown.add_row(*(escape(value) for value in row))
+    _console().print(shown)
 
 
 def say(message: str) -> None:

@@ -1,12 +1,11 @@
 """The pipeline: which steps run, on what, in what order. The only place that wires nodes; every runner calls it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tfx.components import Evaluator, ImportExampleGen, SchemaGen, StatisticsGen, Transform
-from tfx.dsl.components.base import base_component
-from tfx.orchestration import metadata
+from tfx.dsl.components.base import base_beam_component, base_component
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, range_config_pb2, transform_pb2
 from tfx.types import channel
@@ -19,7 +18,9 @@ from components.pusher.component import AtomicPusher
 from components.trainer.component import BaselineTrainer, PrimaryTrainer, SecondaryTrainer
 from components.trainer.parameters import BaselineParameters
 from components.validator.component import ServableValidator
-from pipeline.config import PipelineConfig, sources_by_span
+from pipeline.config import ConfigurationError, PipelineConfig, sources_by_span
+from pipeline.kubeflow_parameters import kind_of
+from pipeline.metadata_store import connection_config
 
 _IN_PROCESS_RUNNERS = ("--runner=FnApiRunner", "--runner=DirectRunner")
 
@@ -44,7 +45,11 @@ _SPLITS = ("train", "eval", "test", "testonly")
 _UNCHECKED_SPLITS = ["testonly"]
 
 
-def create_pipeline(config: PipelineConfig, earlier_models: Mapping[str, Path] | None = None) -> Pipeline:
+def create_pipeline(
+    config: PipelineConfig,
+    earlier_models: Mapping[str, Path] | None = None,
+    with_password: bool = True,
+) -> Pipeline:
     """Builds the TFX pipeline of a configuration.
 
     Nodes, in order: ImportExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, PrimaryTrainer,
@@ -56,9 +61,15 @@ def create_pipeline(config: PipelineConfig, earlier_models: Mapping[str, Path] |
         config: the validated configuration.
         earlier_models: identifier of a training node -> folder of the Model artifact that it starts from; the others
             start from scratch.
+        with_password: whether the metadata store's password is part of the pipeline: it must not be in what is
+            written to a file.
 
     Returns:
-        The pipeline: caching on, metadata in SQLite under the output root.
+        The pipeline, caching on.
+
+    Raises:
+        ConfigurationError: if the configuration names nodes that there are not, or the metadata store's password is
+            not set.
     """
     nodes: list[base_component.BaseComponent] = []
 
@@ -184,13 +195,13 @@ def create_pipeline(config: PipelineConfig, earlier_models: Mapping[str, Path] |
             node_id,
         )
 
+    _set_beam_arguments(config, nodes)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.root / "pipeline"),
         components=nodes,
         enable_cache=True,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
-        beam_pipeline_args=[*_beam_arguments(config)],
+        metadata_connection_config=connection_config(config, with_password),
     )
 
 
@@ -218,13 +229,43 @@ def baseline_runs(config: PipelineConfig) -> list[tuple[BaselineParameters, str]
     ]
 
 
-def _beam_arguments(config: PipelineConfig) -> list[str]:
+def require_nodes(key: str, named: Iterable[str], node_ids: Collection[str]) -> None:
+    """Checks that what a part of the configuration says of nodes is said of nodes that there are.
+
+    Args:
+        key: of the configuration, for messages.
+        named: identifiers or kinds of nodes.
+        node_ids: identifiers of the pipeline's nodes.
+
+    Raises:
+        ConfigurationError: if a name fits no node.
+    """
+    for name in named:
+        if not any(name in (node_id, kind_of(node_id)) for node_id in node_ids):
+            kinds = ", ".join(dict.fromkeys(kind_of(node_id) for node_id in node_ids))
+            raise ConfigurationError(
+                f"{key}.{name}: is no node of this pipeline. Name one, e.g. {next(iter(node_ids))}, or all of a kind: "
+                f"{kinds}."
+            )
+
+
+def _set_beam_arguments(config: PipelineConfig, nodes: Iterable[base_component.BaseComponent]) -> None:
+    """Gives every data-parallel node its options; those that name one node win over those that name its kind."""
+    parallel = [node for node in nodes if isinstance(node, base_beam_component.BaseBeamComponent)]
+    chosen = config.beam_pipeline_args_of
+    require_nodes("beam_pipeline_args_of", chosen, [node.id for node in parallel])
+    for node in parallel:
+        given = chosen.get(node.id, chosen.get(kind_of(node.id), config.beam_pipeline_args))
+        node.with_beam_pipeline_args(_beam_arguments(given))
+
+
+def _beam_arguments(given: Sequence[str]) -> list[str]:
     """Returns the options of Beam steps.
 
     Unless told which image remote workers run, TFX packages itself anew in every Beam step, for a second or two. An
     in-process runner has no remote workers, so naming an image that nobody pulls spares it that.
     """
-    arguments = list(config.beam_pipeline_args)
+    arguments = list(given)
     in_process = any(argument in _IN_PROCESS_RUNNERS for argument in arguments)
     if in_process and not any(argument.startswith("--sdk_container_image") for argument in arguments):
         arguments.append("--sdk_container_image=none")

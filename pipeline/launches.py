@@ -6,6 +6,7 @@ TFX silently skipped as what it is, a failure.
 """
 
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -84,6 +85,14 @@ def recorded_launches(listener: LaunchListener) -> Iterator[LaunchRecord]:
                 record.seconds[self._node] = time.monotonic() - started
                 listener.node_ended(self._node, state, record.seconds[self._node])
             return execution
+
+        def _run_executor(self, execution_info: Any) -> Any:
+            # A pod that was killed and is started again takes up its execution, and with it its output folders: what
+            # the killed attempt left there must not end up among the outputs of this one.
+            for artifacts in execution_info.output_dict.values():
+                for artifact in artifacts:
+                    shutil.rmtree(artifact.uri, ignore_errors=True)
+            return super()._run_executor(execution_info)
 
         def _state_of(self, execution: Any) -> str:
             """Returns the state that the metadata store holds; raises where it is not a good one."""

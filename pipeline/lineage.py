@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml_metadata.metadata_store import metadata_store
+from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
-from tfx.orchestration import metadata
 
 _TRAINERS = ("PrimaryTrainer", "SecondaryTrainer.", "BaselineTrainer.")
 
@@ -38,10 +37,12 @@ class NodeRecord:
 
     Attributes:
         state: name of MLMD's state, e.g. "COMPLETE" or "CACHED".
+        seconds: from its registration to the last change of its state.
         outputs: output key -> artifacts.
     """
 
     state: str
+    seconds: float
     outputs: Mapping[str, list[OutputArtifact]]
 
     def output(self, key: str) -> OutputArtifact | None:
@@ -50,20 +51,19 @@ class NodeRecord:
         return artifacts[0] if artifacts else None
 
 
-def read_run(metadata_path: Path, pipeline: str, run_id: str) -> dict[str, NodeRecord]:
+def read_run(store: MetadataStore | None, pipeline: str, run_id: str) -> dict[str, NodeRecord]:
     """Reads what each node of a run did.
 
     Args:
-        metadata_path: the SQLite store.
+        store: the metadata store; None stands for one without a run.
         pipeline: the pipeline's name.
         run_id: TFX's identifier of the run.
 
     Returns:
         Node identifier -> record; nodes that never started are absent.
     """
-    if not run_id or not metadata_path.exists():
+    if not run_id or store is None:
         return {}
-    store = metadata_store.MetadataStore(metadata.sqlite_metadata_connection_config(str(metadata_path)))
     context = store.get_context_by_type_and_name("pipeline_run", run_id)
     if context is None:
         return {}
@@ -71,22 +71,23 @@ def read_run(metadata_path: Path, pipeline: str, run_id: str) -> dict[str, NodeR
     for execution in store.get_executions_by_context(context.id):
         node = _node_of(store, execution, pipeline)
         state = metadata_store_pb2.Execution.State.Name(execution.last_known_state)
-        records[node] = NodeRecord(state, _outputs_of(store, execution))
+        seconds = (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
+        records[node] = NodeRecord(state, seconds, _outputs_of(store, execution))
     return records
 
 
-def newest_models(metadata_path: Path) -> dict[str, Path]:
-    """Finds the newest finished model of every training node in a metadata store, over all its runs.
+def newest_models(store: MetadataStore | None, root: Path) -> dict[str, Path]:
+    """Finds the newest finished model of every training node below an output root, over all its runs.
 
     Args:
-        metadata_path: the SQLite store.
+        store: the metadata store, which may hold runs of other roots as well; None stands for one without a run.
+        root: output root of the runs that are meant.
 
     Returns:
-        Node identifier, e.g. "SecondaryTrainer.progan_celeba" -> folder of its Model artifact. Empty without a store.
+        Node identifier, e.g. "SecondaryTrainer.progan_celeba" -> folder of its Model artifact.
     """
-    if not metadata_path.exists():
+    if store is None:
         return {}
-    store = metadata_store.MetadataStore(metadata.sqlite_metadata_connection_config(str(metadata_path)))
     pipelines = [context.name for context in store.get_contexts_by_type("pipeline")]
     newest: dict[str, Path] = {}
     for context in store.get_contexts_by_type("node"):
@@ -100,22 +101,20 @@ def newest_models(metadata_path: Path) -> dict[str, Path]:
             if execution.last_known_state != metadata_store_pb2.Execution.COMPLETE:
                 continue
             models = _outputs_of(store, execution).get("model", [])
-            if models and models[0].path.is_dir():
+            if models and models[0].path.resolve().is_relative_to(root.resolve()) and models[0].path.is_dir():
                 newest[node] = models[0].path
                 break
     return newest
 
 
-def _node_of(store: metadata_store.MetadataStore, execution: metadata_store_pb2.Execution, pipeline: str) -> str:
+def _node_of(store: MetadataStore, execution: metadata_store_pb2.Execution, pipeline: str) -> str:
     for context in store.get_contexts_by_execution(execution.id):
         if context.type == "node":
             return context.name.removeprefix(f"{pipeline}.")
     raise ValueError(f"execution {execution.id}: belongs to no node; the metadata store was not written by TFX 1.21.")
 
 
-def _outputs_of(
-    store: metadata_store.MetadataStore, execution: metadata_store_pb2.Execution
-) -> dict[str, list[OutputArtifact]]:
+def _outputs_of(store: MetadataStore, execution: metadata_store_pb2.Execution) -> dict[str, list[OutputArtifact]]:
     events = [
         event
         for event in store.get_events_by_execution_ids([execution.id])

@@ -13,11 +13,11 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from components.errors import StepRefusedError
 from components.evaluator.report_data import NodeRun, RunReport
 from pipeline.config import ConfigurationError, PipelineConfig
-from pipeline.dataset_check import require_dataset, with_resolved_span
-from pipeline.graph import PRIMARY_TRAINER, create_pipeline
+from pipeline.graph import create_pipeline
 from pipeline.launches import LaunchListener, LaunchRecord, NodeNotRunError, recorded_launches
-from pipeline.lineage import newest_models
+from pipeline.metadata_store import create_store
 from pipeline.reporting import build_report, write_run_report
+from pipeline.run_inputs import resolve_run
 
 Runner = Literal["beam", "local"]
 
@@ -52,11 +52,9 @@ def run_pipeline(config: PipelineConfig, runner: Runner, listener: LaunchListene
         ConfigurationError: if the dataset or the models of a warm start are not there, or another run works under the
             same output root.
     """
-    require_dataset(config)
-    config = with_resolved_span(config)
-    earlier_models = _earlier_models(config)
+    config, earlier_models = resolve_run(config)
     with _only_run(config.root):
-        config.metadata_path.parent.mkdir(parents=True, exist_ok=True)
+        create_store(config)
         pipeline = create_pipeline(config, earlier_models)
         node_ids = [node.id for node in pipeline.components]
         dag_runner = BeamDagRunner() if runner == "beam" else LocalDagRunner()
@@ -70,25 +68,6 @@ def run_pipeline(config: PipelineConfig, runner: Runner, listener: LaunchListene
             config, record.run_id, _node_runs(node_ids, record), _outcome(error), _message(record, error)
         )
         return RunOutcome(report, write_run_report(config, report), error)
-
-
-def _earlier_models(config: PipelineConfig) -> dict[str, Path]:
-    """Finds what a warm start begins from; a source that is new starts from scratch."""
-    if config.warm_start is None:
-        return {}
-    earlier = config.model_copy(update={"output_root": config.warm_start})
-    if earlier.root.resolve() == config.root.resolve():
-        raise ConfigurationError(
-            f"warm_start: must be the output root of another run, got output_root itself ({config.warm_start}). "
-            "Set another output_root for this run."
-        )
-    models = newest_models(earlier.metadata_path)
-    if PRIMARY_TRAINER not in models:
-        raise ConfigurationError(
-            f"warm_start: {config.warm_start} holds no finished primary module. Name the output_root of a run that "
-            "trained one, or remove warm_start."
-        )
-    return models
 
 
 def _node_runs(node_ids: list[str], record: LaunchRecord) -> list[NodeRun]:

@@ -35,6 +35,7 @@ from pipeline.config import PRIMARY, PipelineConfig
 from pipeline.dataset_view import mean_spectra, source_images
 from pipeline.graph import PRIMARY_TRAINER, baseline_runs, baseline_sources, baseline_trainer, head_trainer
 from pipeline.lineage import NodeRecord, OutputArtifact, read_run
+from pipeline.metadata_store import open_store
 from serving import contract
 
 _SAMPLE_IMAGES = 4  # of each source, shown in the report
@@ -62,11 +63,11 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
     Returns:
         The report. What a run that ended early did not produce is None or empty in it.
     """
-    records = read_run(config.metadata_path, config.name, run_id)
+    records = read_run(open_store(config), config.name, run_id)
     models = [
         report
         for name in (PRIMARY, *(source.name for source in config.sources))
-        if (report := _model_report(config, records, name)) is not None
+        if (report := model_report(config, records, name)) is not None
     ]
     pushed = _output(records, "Pusher", "pushed_model")
     data = _data_report(config, records)
@@ -97,7 +98,17 @@ def _output(records: Mapping[str, NodeRecord], node: str, key: str) -> OutputArt
     return records[node].output(key) if node in records else None
 
 
-def _model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], name: str) -> ModelReport | None:
+def model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], name: str) -> ModelReport | None:
+    """Gathers what is known of one model of a run.
+
+    Args:
+        config: of the pipeline.
+        records: of the run's nodes.
+        name: "primary" or a source.
+
+    Returns:
+        The report, None if the model was not trained.
+    """
     model, run = (_output(records, _trainer_of(name), key) for key in ("model", "model_run"))
     if model is None or run is None:
         return None

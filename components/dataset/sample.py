@@ -10,10 +10,11 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 from components.dataset.camera import CAMERAS, photograph
 from components.dataset.generators import DEFAULT_GENERATORS, GENERATORS, build_generator, synthesise
@@ -123,12 +124,21 @@ def sample_image(source: str, number: int, size: int, seed: int) -> bytes:
     """
     kind, name = source.split("/")
     random = stream("sample", seed, source, number)
-    pixels = (
-        photograph(CAMERAS[name], random, size) if kind == "real" else synthesise(build_generator(name), random, size)
-    )
+    # Products of matrices are rounded otherwise on two threads than on one, and with them the last bit of a pixel.
+    with _libraries().limit(limits=1, user_api="blas"):
+        if kind == "real":
+            pixels = photograph(CAMERAS[name], random, size)
+        else:
+            pixels = synthesise(build_generator(name), random, size)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Returns the control of the threads of numpy's linear algebra; to find the libraries takes a moment."""
+    return ThreadpoolController()
 
 
 def _write_images(tree: Path, size: int, seed: int, task: tuple[str, Sequence[int]]) -> None:

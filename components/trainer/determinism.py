@@ -2,9 +2,9 @@
 
 What makes it so: initial weights and orders are functions of the seed (`sampling`); images are counted in the order of
 their paths, whatever order a dataset was written in (TFX's ImportExampleGen shuffles at random, so that two runs of a
-pipeline see two orders); features are computed in batches of one size; and TensorFlow's operations are deterministic.
-The last is measured to cost nothing on CPU, whose kernels sum in a fixed order for a given number of cores; on a GPU it
-excludes the faster of some kernels.
+pipeline see two orders); middle features are computed in that order, in batches of one size; and TensorFlow's
+operations are deterministic. The last is measured to cost nothing on CPU, whose kernels sum in a fixed order for a
+given number of cores; on a GPU it excludes the faster of some kernels.
 """
 
 import contextlib

@@ -79,6 +79,9 @@ class DecodedInputs:
         transform: from image bytes to features.
         representation: the feature that the model reads.
         folder: where the temporary file may take room; None is the system's folder for temporary files.
+
+    Raises:
+        ValueError: if the split does not hold as many images as labels.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class DecodedInputs:
             for image in image_bytes(split).as_numpy_iterator():
                 file.write(image)
                 ends.append(ends[-1] + len(image))
+            if len(ends) - 1 != split.count:
+                raise ValueError(_changed(split, len(ends) - 1))
             file.flush()
             self._encoded = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         self._ends = np.array(ends)
@@ -186,7 +191,11 @@ def fill(room: np.ndarray, batches: Iterable[np.ndarray], split: Split) -> None:
         room[start : start + len(batch)] = batch[: len(room) - start]
         start += len(batch)
     if start != len(room):
-        raise ValueError(f"split '{split.name}': {len(room)} labels but {start} images; its files changed meanwhile.")
+        raise ValueError(_changed(split, start))
+
+
+def _changed(split: Split, images: int) -> str:
+    return f"split '{split.name}': {split.count} labels but {images} images; its files changed meanwhile."
 
 
 def _bytes_of(shape: tuple[int, ...]) -> int:

@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from components.features.transform import TransformFunction
 from components.models.primary import MIDDLE_LAYER
-from components.trainer.examples import Split, model_inputs
-from components.trainer.inputs import MemoryBudget, allocate, fill
+from components.trainer.examples import Split
+from components.trainer.inputs import DecodedInputs, MemoryBudget, allocate
 
 _EXTRACTION_BATCH = 64
 
@@ -47,7 +47,8 @@ def extract_middle_features(
         folder: for temporary files; None is the system's.
 
     Returns:
-        Read-only features of every split, in its order.
+        Read-only features of every split, in its order. They are computed in the order of paths, in batches of one
+        size: on some processors the last bits of a convolution depend on an image's place in its batch.
 
     Raises:
         ValueError: if a split does not hold as many images as labels.
@@ -58,8 +59,11 @@ def extract_middle_features(
     features = {}
     for name, split in splits.items():
         room = allocate((split.count, *extractor.output_shape[1:]), budget, folder)
-        inputs = model_inputs(split, transform, representation, _EXTRACTION_BATCH)
-        fill(room, (run(_padded(batch)).numpy()[: len(batch)] for batch in inputs), split)
+        inputs = DecodedInputs(split, transform, representation, folder)
+        order = np.argsort(split.paths, kind="stable")
+        places = [order[start : start + _EXTRACTION_BATCH] for start in range(0, split.count, _EXTRACTION_BATCH)]
+        for place, batch in zip(places, inputs.batches(places), strict=True):
+            room[place] = run(_padded(batch)).numpy()[: len(batch)]
         room.flags.writeable = False
         features[name] = room
         where = "in a temporary file" if isinstance(room, np.memmap) else "in memory"

@@ -81,9 +81,10 @@ def test_a_softmax_has_an_output_for_real_and_for_each_source(beside_baselines, 
     from components.trainer import artifacts
     from pipeline.config import validate_config
     from pipeline.lineage import newest_models
+    from pipeline.metadata_store import open_store
 
     config = validate_config(first_run[0], "test")
-    folder = newest_models(config.metadata_path)["BaselineTrainer.notl.multiclass"]
+    folder = newest_models(open_store(config), config.root)["BaselineTrainer.notl.multiclass"]
     assert artifacts.read_description(folder).classes == ("real", *CONFIGURED)
     assert artifacts.read_model(folder).output_shape == (None, 1 + len(CONFIGURED))
 
@@ -165,8 +166,10 @@ def test_a_warm_start_begins_with_the_earlier_weights_and_the_configured_learnin
     from components.trainer import artifacts
     from pipeline.config import validate_config
     from pipeline.lineage import newest_models
+    from pipeline.metadata_store import open_store
 
-    earlier, later = (newest_models(validate_config(run[0], "test").metadata_path) for run in (first_run, continued))
+    configs = [validate_config(run[0], "test") for run in (first_run, continued)]
+    earlier, later = (newest_models(open_store(config), config.root) for config in configs)
     for node in ("PrimaryTrainer", *(f"SecondaryTrainer.{source}" for source in CONFIGURED)):
         before, after = (trainable(artifacts.read_model(models[node])) for models in (earlier, later))
         for one, other in zip(before, after, strict=True):

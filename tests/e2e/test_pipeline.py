@@ -71,13 +71,14 @@ def test_a_second_run_on_the_local_runner_is_served_from_the_cache_whole(first_r
 def test_adding_a_source_trains_exactly_one_model(first_run):
     from pipeline.config import validate_config
     from pipeline.lineage import read_run
+    from pipeline.metadata_store import open_store
 
     values, _, _ = first_run
     extended = {**values, "sources": [*CONFIGURED, LATER]}
     outcome, _ = _run(extended)
     assert outcome.error is None, outcome.report.message
     config = validate_config(extended, "test")
-    records = read_run(config.metadata_path, config.name, outcome.report.run_id)
+    records = read_run(open_store(config), config.name, outcome.report.run_id)
     trained = [node for node, record in records.items() if "Trainer" in node and record.state == "COMPLETE"]
     assert trained == [f"SecondaryTrainer.{LATER}"]
     reused = [node for node, record in records.items() if "Trainer" in node and record.state == "CACHED"]

@@ -19,8 +19,8 @@ from components.trainer.parameters import TrainingParameters
 # Two implementations of the same convolutions differ in the last of float32's 24 bits (6e-8), more so after sums over
 # 49,152 places, and Adam's first steps are lr * g / (|g| + 1e-7): where a gradient is about 1e-7 itself, its rounding
 # decides the step. That is so for few weights, so nearly all must agree closely and every one within a step or two.
-NEARLY_ALL = 0.98  # of the weights of a layer ...
-CLOSE = 0.02  # ... within this share of the learning rate a step
+NOT_CLOSE = 0.02  # of the weights of a layer, and one of a small layer, may be further off than ...
+CLOSE = 0.02  # ... this share of the learning rate a step
 STEPS = 2.01  # and every one within this many learning rates a step: from +1 to -1
 STATISTICS = 1e-4  # relative, of moving statistics
 LOSS_OF_TWO, LOSS = 2e-5, 5e-4  # relative: of the first two steps, of all three
@@ -88,8 +88,8 @@ def assert_as_golden(model, weights, golden, step, learning_rate):
             np.testing.assert_allclose(ours, theirs, 0.0, STEPS * learning_rate * step, err_msg=name)
             # Centring undoes a bias, so its gradient is zero but for rounding, which Adam blows up to full steps.
             if weight.name != "bias" or layer.name not in before_normalisation(model):
-                close = np.abs(ours - theirs) <= CLOSE * learning_rate * step
-                assert close.mean() >= NEARLY_ALL, f"{name}: {close.mean():.1%}"
+                further = np.abs(ours - theirs) > CLOSE * learning_rate * step
+                assert further.sum() <= max(1, NOT_CLOSE * further.size), f"{name}: {further.sum()} of {further.size}"
 
 
 def test_three_steps_of_a_primary_module(shared_folder, images):

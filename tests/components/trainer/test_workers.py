@@ -40,7 +40,9 @@ def assert_same_training(one: Path, other: Path):
         np.testing.assert_allclose(history_of(one)[name], history_of(other)[name], rtol=1e-3, err_msg=name)
     first, second = (artifacts.read_model(folder / "model" / "1") for folder in (one, other))
     for mine, theirs in zip(first.weights, second.weights, strict=True):
-        if mine.name in ("kernel", "gamma", "beta", "moving_variance"):
+        if mine.name == "moving_variance":  # no step of Adam's: it follows what the weights came to
+            np.testing.assert_allclose(mine, theirs, rtol=1e-2, err_msg=mine.path)
+        elif mine.name in ("kernel", "gamma", "beta"):
             difference = np.abs(np.asarray(mine) - np.asarray(theirs))
             assert np.quantile(difference, 0.95) < 0.2e-3, mine.path  # a fifth of one step
 

@@ -155,7 +155,7 @@ async def write_to_port(rest: str, request: Malformed) -> tuple[str, bytes]:
         return CLOSED, b""
     head, _, body = received.partition(b"\r\n\r\n")
     words = head.split(b" ", 2)
-    return (words[1].decode("latin-1"), body) if words[0].startswith(b"HTTP/1.") else ("no HTTP", received)
+    return (words[1].decode("latin-1"), body) if words[0].startswith(b"HTTP/") else ("no HTTP", received)
 
 
 def fault_of(request: Malformed, reply: Reply) -> str | None:

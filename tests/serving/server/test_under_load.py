@@ -33,7 +33,8 @@ HEAD = b"progan_red"  # the name of the fixture's first head, as its graph holds
 POLL = ("--poll-seconds", "0.3")
 SWAP_WITHIN = 60.0  # seconds
 DRAIN = 30.0  # seconds, the server's default
-REFUSALS = {"UNAVAILABLE", "503", REFUSED, CLOSED}
+# A call that arrives in the moment in which gRPC shuts down is cancelled; clients send it again.
+REFUSALS = {"UNAVAILABLE", "CANCELLED", "503", REFUSED, CLOSED}
 
 
 @pytest.fixture

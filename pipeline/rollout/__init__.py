@@ -1,0 +1,1 @@
+"""Which pushed versions are served: labels promoted and rolled back in models.config, old versions removed."""

@@ -1,0 +1,58 @@
+"""What the commands about served versions do, once their arguments are parsed."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from pipeline import console
+from pipeline.commands import DONE, print_json
+
+if TYPE_CHECKING:
+    from pipeline.rollout.edit import Place
+    from pipeline.rollout.labels import Rollout
+    from pipeline.rollout.retention import Retention
+    from pipeline.rollout.server_status import Servers
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Lets a label of models.config name a version."""
+    from pipeline.rollout.labels import promote as promote_version
+
+    return _tell(options, promote_version(_place(options), options.version, options.label, _servers(options)))
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Lets a label of models.config name what it named before."""
+    from pipeline.rollout.labels import roll_back
+
+    return _tell(options, roll_back(_place(options), options.label, _servers(options)))
+
+
+def retain(options: argparse.Namespace) -> int:
+    """Removes old versions that nobody serves."""
+    from pipeline.rollout.retention import RetentionParameters
+    from pipeline.rollout.retention import retain as remove_old_versions
+
+    parameters = RetentionParameters(options.keep, options.min_age_hours, options.models_config)
+    return _tell(options, remove_old_versions(options.folder, parameters, options.dry_run))
+
+
+def _place(options: argparse.Namespace) -> "Place":
+    from pipeline.rollout.edit import Place
+
+    return Place(options.serving, options.models_config, options.model_name)
+
+
+def _servers(options: argparse.Namespace) -> "Servers | None":
+    """Returns the servers to wait for, None if none were named."""
+    from pipeline.rollout.server_status import Servers
+
+    return Servers(options.wait, options.wait_seconds, report=console.remark) if options.wait else None
+
+
+def _tell(options: argparse.Namespace, outcome: "Rollout | Retention") -> int:
+    if options.json:
+        print_json(outcome.to_dict())
+    else:
+        for line in outcome.lines():
+            console.say(line)
+    return DONE
