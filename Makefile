@@ -1,6 +1,9 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
 .PHONY: help setup demo test test-fast conformance lint format lock
 
+# One process a core; what shares costly fixtures stays together (tests/conftest.py).
+SIDE_BY_SIDE = -n $(shell nproc) --dist loadgroup
+
 help:
 	@echo "make demo       from nothing to a pushed servable that answers by gRPC and REST"
 	@echo "make test       lint, types and all tests"
@@ -26,10 +29,10 @@ format: setup
 	.venv/bin/ruff format .
 
 test: lint
-	.venv/bin/pytest
+	.venv/bin/pytest $(SIDE_BY_SIDE)
 
 test-fast: setup
-	.venv/bin/pytest -m "not e2e"
+	.venv/bin/pytest -m "not e2e" $(SIDE_BY_SIDE)
 
 conformance: setup
 	.venv/bin/pytest tests/conformance $(if $(ADDRESS),--grpc-address $(ADDRESS)) $(if $(REST),--rest-address $(REST)) \

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +90,7 @@ class Run:
         parallel: tasks at the same time.
         watch: told of each process.
         most_attempts: of a task, whatever its retry policy allows; None: that.
+        only: nothing but these tasks is started, as when somebody ends a run; None: all.
     """
 
     def __init__(
@@ -102,9 +103,10 @@ class Run:
         parallel: int = 2,
         watch: Watcher | None = None,
         most_attempts: int | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         self.package, self.run_id, self.folder, self.secrets = package, run_id, folder, dict(secrets)
-        self.parallel, self.watch, self.most_attempts = parallel, watch, most_attempts
+        self.parallel, self.watch, self.most_attempts, self.only = parallel, watch, most_attempts, only
         self.tasks: dict[str, TaskRun] = {}
         defaults = {
             name: spec.default_value.string_value
@@ -134,8 +136,10 @@ class Run:
                     component = self.package.spec.components[task.component_ref.name]
                     if component.WhichOneof("implementation") == "dag":
                         state[name] = self._run_dag(component.dag.tasks, values, pool)
-                    else:
+                    elif self.only is None or name in self.only:
                         running[pool.submit(self._run_task, name, task, component, values)] = name
+                    else:
+                        state[name] = False
             if not running:
                 if not any(name not in state and self._is_due(task, state) for name, task in tasks.items()):
                     return all(state.get(name, False) for name in tasks)
