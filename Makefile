@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
-.PHONY: help setup demo test test-fast conformance lint format lock
+.PHONY: help setup demo test test-fast conformance image lint format lock
 
 # One process a core; what shares costly fixtures stays together (tests/conftest.py).
 SIDE_BY_SIDE = -n $(shell nproc) --dist loadgroup
@@ -10,6 +10,7 @@ help:
 	@echo "make test-fast  the tests without whole-pipeline runs"
 	@echo "make conformance ADDRESS=HOST:8500 REST=http://HOST:8501 [MODEL=NAME]"
 	@echo "                checks a running server, TF Serving or ours; without addresses it starts ours"
+	@echo "make image      builds the container image without Docker and runs it (root on Debian)"
 	@echo "make lint       ruff and mypy"
 	@echo "make lock       resolve requirements.lock anew"
 
@@ -18,6 +19,9 @@ setup:
 
 demo: setup
 	@.venv/bin/genattr demo
+
+image:
+	@.ci/image
 
 lint: setup
 	.venv/bin/ruff check .
@@ -41,3 +45,6 @@ conformance: setup
 lock: setup
 	.boot/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-header --extra dev pyproject.toml --output-file requirements.lock
+	echo 'tensorflow[and-cuda]' | .boot/tools/bin/uv pip compile - --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header -c requirements.lock | awk '/^[a-z]/ {keep = /^nvidia/} keep' \
+	  >requirements-gpu.lock

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.arguments import build_parser
+from pipeline.signals import end_when_told
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    end_when_told()
     # Before anything imports TensorFlow: Keras 3 for everybody, and no start-up chatter from native code.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

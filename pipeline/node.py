@@ -20,6 +20,7 @@ from pathlib import Path
 from components.errors import StepRefusedError
 from pipeline.config import ConfigurationError, validate_config
 from pipeline.quiet import import_tensorflow, quiet_libraries
+from pipeline.signals import end_when_told
 
 _DONE, _FAILED, _BAD_USAGE = 0, 1, 2
 
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    end_when_told()
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

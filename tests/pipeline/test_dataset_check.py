@@ -3,12 +3,12 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from pipeline.config import ConfigurationError, validate_config
 from pipeline.dataset_check import require_dataset, with_resolved_span
-from tests.images import REAL, SIZE, SMOOTH, STRIPES, encode, source_image
+from tests.images import REAL, SIZE, SMOOTH, STRIPES
+from tests.small_dataset import prepare_small
 
 MINIMAL = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo"}
 
@@ -22,19 +22,7 @@ def test_a_dataset_that_is_not_there_is_answered_with_the_command_that_makes_it(
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     """A dataset of 32 px with spans 1 and 3; smooth_a is in both, stripes_b in span 3 alone."""
-    from components.dataset.parameters import PreparationParameters
-    from components.dataset.prepare import prepare
-
-    root = tmp_path_factory.mktemp("prepared")
-    for span, sources in ((1, (REAL, SMOOTH)), (3, (REAL, SMOOTH, STRIPES))):
-        rng = np.random.default_rng(span)
-        for source in sources:
-            folder = root / f"images-{span}" / ("real" if source == REAL else "fake") / source
-            folder.mkdir(parents=True)
-            for number in range(6):
-                (folder / f"{number}.png").write_bytes(encode(source_image(source, rng)[:SIZE, :SIZE]))
-        prepare(root / f"images-{span}", root / "dataset", PreparationParameters(size=SIZE, span=span, workers=1))
-    return root / "dataset"
+    return prepare_small(tmp_path_factory.mktemp("prepared"), {1: (REAL, SMOOTH), 3: (REAL, SMOOTH, STRIPES)})
 
 
 def asked_of(dataset, span=None, size=SIZE, sources=()):
