@@ -6,11 +6,11 @@ its arguments are known to be good. Exit codes: 0 done, 1 failed, 2 bad usage (a
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.arguments import build_parser
+from pipeline.quiet import settle_environment
 from pipeline.signals import end_when_told
 
 Command = Callable[[argparse.Namespace], int]
@@ -31,10 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     end_when_told()
-    # Before anything imports TensorFlow: Keras 3 for everybody, and no start-up chatter from native code.
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    settle_environment()
     options = build_parser().parse_args(arguments)
     from pipeline import commands
 

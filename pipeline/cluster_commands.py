@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import console
-from pipeline.commands import DONE, FAILED, print_json
+from pipeline.commands import DONE, FAILED, print_json, tell
 from pipeline.config import PipelineConfig, load_config, validated
 from pipeline.kubeflow_parameters import KubeflowParameters
 from pipeline.quiet import import_tensorflow
@@ -99,11 +99,7 @@ def schedule(options: argparse.Namespace) -> int:
     else:
         change = schedules.pause if options.pause else schedules.resume if options.resume else schedules.delete
         outcome = change(connect(connection), experiment, config.name)
-    if options.json:
-        print_json(outcome.to_dict())
-    else:
-        for line in outcome.lines():
-            console.say(line)
+    tell(options, outcome)
     return DONE
 
 

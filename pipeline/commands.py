@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline import console
 from pipeline.config import ConfigurationError, validated
@@ -324,6 +324,25 @@ def _say(options: argparse.Namespace, error: BaseException, code: int) -> int:
         logging.getLogger(__name__).exception("the command failed")
     console.error(str(error))
     return code
+
+
+class Tellable(Protocol):
+    """An outcome that people and machines can be told."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For machines."""
+
+
+def tell(options: argparse.Namespace, outcome: Tellable) -> None:
+    """Prints an outcome as it was asked for."""
+    if options.json:
+        print_json(outcome.to_dict())
+    else:
+        for line in outcome.lines():
+            console.say(line)
 
 
 def print_json(values: Any) -> None:

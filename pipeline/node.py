@@ -12,14 +12,13 @@ not repeated.
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from components.errors import StepRefusedError
 from pipeline.config import ConfigurationError, validate_config
-from pipeline.quiet import import_tensorflow, quiet_libraries
+from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
 from pipeline.signals import end_when_told
 
 _DONE, _FAILED, _BAD_USAGE = 0, 1, 2
@@ -61,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     end_when_told()
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    settle_environment()
     options = build_parser().parse_args(arguments)
     quiet_libraries(options.verbose)
     import_tensorflow(options.verbose)

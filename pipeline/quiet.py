@@ -8,6 +8,13 @@ import warnings
 from collections.abc import Iterator
 
 
+def settle_environment() -> None:
+    """Keras 3 for everybody, and no start-up chatter from native code. Call it before anything imports TensorFlow."""
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
 def quiet_libraries(verbose: bool) -> None:
     """Shows errors only; with `verbose`, information of every library.
 
@@ -17,8 +24,14 @@ def quiet_libraries(verbose: bool) -> None:
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=level)
     for handler in logging.getLogger().handlers:
         handler.setLevel(level)
+        handler.addFilter(_without_connection)
     if not verbose:
         warnings.simplefilter("ignore")
+
+
+def _without_connection(record: logging.LogRecord) -> bool:
+    """Leaves out what TFX's runners say of their connection to the metadata store: its password is among it."""
+    return not str(record.msg).startswith(("Using connection config", "Using deployment config"))
 
 
 def import_tensorflow(verbose: bool) -> None:

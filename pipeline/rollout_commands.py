@@ -4,12 +4,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from pipeline import console
-from pipeline.commands import DONE, print_json
+from pipeline.commands import DONE, tell
 
 if TYPE_CHECKING:
     from pipeline.rollout.edit import Place
-    from pipeline.rollout.labels import Rollout
-    from pipeline.rollout.retention import Retention
     from pipeline.rollout.server_status import Servers
 
 
@@ -17,14 +15,16 @@ def promote(options: argparse.Namespace) -> int:
     """Lets a label of models.config name a version."""
     from pipeline.rollout.labels import promote as promote_version
 
-    return _tell(options, promote_version(_place(options), options.version, options.label, _servers(options)))
+    tell(options, promote_version(_place(options), options.version, options.label, _servers(options)))
+    return DONE
 
 
 def rollback(options: argparse.Namespace) -> int:
     """Lets a label of models.config name what it named before."""
     from pipeline.rollout.labels import roll_back
 
-    return _tell(options, roll_back(_place(options), options.label, _servers(options)))
+    tell(options, roll_back(_place(options), options.label, _servers(options)))
+    return DONE
 
 
 def retain(options: argparse.Namespace) -> int:
@@ -33,7 +33,8 @@ def retain(options: argparse.Namespace) -> int:
     from pipeline.rollout.retention import retain as remove_old_versions
 
     parameters = RetentionParameters(options.keep, options.min_age_hours, options.models_config)
-    return _tell(options, remove_old_versions(options.folder, parameters, options.dry_run))
+    tell(options, remove_old_versions(options.folder, parameters, options.dry_run))
+    return DONE
 
 
 def _place(options: argparse.Namespace) -> "Place":
@@ -47,12 +48,3 @@ def _servers(options: argparse.Namespace) -> "Servers | None":
     from pipeline.rollout.server_status import Servers
 
     return Servers(options.wait, options.wait_seconds, report=console.remark) if options.wait else None
-
-
-def _tell(options: argparse.Namespace, outcome: "Rollout | Retention") -> int:
-    if options.json:
-        print_json(outcome.to_dict())
-    else:
-        for line in outcome.lines():
-            console.say(line)
-    return DONE
