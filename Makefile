@@ -1,8 +1,8 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
 .PHONY: help setup demo test test-fast conformance image lint format lock
 
-# One process a core; what shares costly fixtures stays together (tests/conftest.py).
-SIDE_BY_SIDE = -n $(shell nproc) --dist loadgroup
+# One process a core; a file's tests stay together, because they share costly fixtures.
+SIDE_BY_SIDE = -n $(shell nproc) --dist loadfile
 
 help:
 	@echo "make demo       from nothing to a pushed servable that answers by gRPC and REST"

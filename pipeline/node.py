@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name, summary in (
         ("plan", "settle what the run reads, and write its plan"),
         ("run", "run one node"),
-        ("report", "write the run's report, however the run ended"),
+        ("report", "write the run's report, however its nodes ended"),
     ):
         part = parts.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         part.add_argument("--output-root", type=Path, required=True, metavar="ROOT", help="of the configuration")
@@ -102,15 +102,16 @@ def _span(text: str) -> int | None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipeline.cluster.node_run import run_node
+    from pipeline.cluster.node_run import kept_cause, run_node
     from pipeline.cluster.plan import read_plan
 
     plan = read_plan(options.output_root, options.run_id)
-    state, seconds = run_node(plan, options.node)
-    if options.kubeflow:
-        from pipeline.cluster import outputs
+    with kept_cause(plan, options.node):
+        state, seconds = run_node(plan, options.node)
+        if options.kubeflow:
+            from pipeline.cluster import outputs
 
-        outputs.write_evaluation(plan, options.node, options.kubeflow)
+            outputs.write_evaluation(plan, options.node, options.kubeflow)
     _say(f"{options.node}: {state} in {seconds:.1f} s")
     return _DONE
 

@@ -23,15 +23,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--model-name", metavar="NAME", help="the model to ask there (default: generator_attribution)")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keeps what shares costly fixtures in one process where tests run in several: a file, or all pipeline runs."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            shares_runs = {"first_run", "dataset"} & set(getattr(item, "fixturenames", ()))
-            item.add_marker(pytest.mark.xdist_group("pipelines" if shares_runs else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """Golden data that is too large for the repository: beside it, or where GENATTR_SHARED says."""

@@ -154,8 +154,7 @@ class Run:
             return all(name in state for name in needed)
         return all(state.get(name, False) for name in needed)
 
-    @staticmethod
-    def _inputs(task: Any, outer: Mapping[str, str]) -> dict[str, str]:
+    def _inputs(self, task: Any, outer: Mapping[str, str]) -> dict[str, str]:
         values = {
             name: outer[given.component_input_parameter]
             for name, given in task.inputs.parameters.items()
@@ -164,7 +163,8 @@ class Run:
         for name, given in task.inputs.parameters.items():
             if not given.component_input_parameter:
                 constant = given.runtime_value.constant.string_value
-                values[name] = _filled(constant, {f"inputs.parameters['{key}']": text for key, text in values.items()})
+                # As Kubeflow's driver does: the run's identifier only where it is all of an input.
+                values[name] = self.run_id if constant == "{{$.pipeline_job_uuid}}" else constant
         return values
 
     def _run_task(self, name: str, task: Any, component: Any, values: Mapping[str, str]) -> bool:
@@ -191,20 +191,24 @@ class Run:
             "inputs": {"parameterValues": dict(values)},
             "outputs": {
                 "artifacts": {
-                    key: {"artifacts": [{"name": key, "uri": str(outputs / key), "metadata": {}}]}
-                    for key in component.output_definitions.artifacts
+                    # Without a name: some drivers leave it out.
+                    key: {
+                        "artifacts": [
+                            {"type": {"schemaTitle": kind.artifact_type.schema_title}, "uri": f"{outputs}/{key}"}
+                        ]
+                    }
+                    for key, kind in component.output_definitions.artifacts.items()
                 },
                 "outputFile": str(outputs / "output_metadata.json"),
             },
         }
-        known = {f"inputs.parameters['{key}']": text for key, text in values.items()} | {
-            "pipeline_job_uuid": self.run_id,
-            "": json.dumps(executor_input),
-        }
+        # As Kubeflow's launcher does: inputs and the executor's whole input, and nothing else, in arguments.
+        known = {f"{{{{$.inputs.parameters['{key}']}}}}": text for key, text in values.items()}
         words = [_filled(word, known) for word in [*container["command"], *container.get("args", [])]]
+        assert not [word for word in words if "{{" in word and word != "{{$}}"], words
+        words = [json.dumps(executor_input) if word == "{{$}}" else word for word in words]
         if words[0] == "python":
             words[0] = sys.executable
-        assert "{{" not in " ".join(word for word in words if not word.startswith("{")), words
         with (outputs / "log").open("wb") as log:
             process = subprocess.Popen(
                 words, cwd=ROOT, env=self._environment(label), stdout=log, stderr=log, start_new_session=True
@@ -232,7 +236,7 @@ class Run:
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:
-    """Replaces Kubeflow's placeholders: {{$.name}}, and {{$}} for the executor's whole input."""
-    for key, value in known.items():
-        text = text.replace("{{$." + key + "}}" if key else "{{$}}", value)
+    """Replaces Kubeflow's placeholders."""
+    for placeholder, value in known.items():
+        text = text.replace(placeholder, value)
     return text

@@ -115,9 +115,10 @@ class AttributionModule(tf.Module):
         """Returns the four outputs, the primary module's last features, and those of each head."""
         model_inputs = self._transform(image_bytes)[self._representation]
         batch = tf.shape(image_bytes)[0]
-        # Convolutions answer an empty batch with a wrong shape: they get one blank row, of which nothing is kept.
-        blank = tf.zeros((1, *model_inputs.shape[1:]), model_inputs.dtype)
-        some_inputs = tf.cond(batch > 0, lambda: model_inputs, lambda: blank)
+        # Convolutions answer an empty batch with a wrong shape, and a row alone is multiplied by other routines than
+        # several are, which add up in another order: both get blank rows, of which nothing is kept.
+        blank = tf.zeros((2, *model_inputs.shape[1:]), model_inputs.dtype)
+        some_inputs = tf.cond(batch > 1, lambda: model_inputs, lambda: tf.concat([model_inputs, blank], axis=0)[:2])
         middle_features, last_features, decision = self._primary(
             tf.ensure_shape(some_inputs, model_inputs.shape), training=False
         )

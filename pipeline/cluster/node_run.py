@@ -1,6 +1,8 @@
 """Running one node of a plan, and keeping the cause where the report finds it if it fails."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from tfx.dsl.compiler import constants
@@ -11,7 +13,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
 from components.errors import StepRefusedError
-from pipeline.cluster.plan import Plan, run_folder
+from pipeline.cluster.plan import Plan, run_folder, write_whole
 from pipeline.config import ConfigurationError
 from pipeline.launches import recorded_launches
 from pipeline.metadata_store import connection_config
@@ -40,36 +42,39 @@ def run_node(plan: Plan, node_id: str) -> tuple[str, float]:
 
     Raises:
         ConfigurationError: if there is no such node.
-        Exception: whatever made the node fail; its cause is kept for the report.
+        Exception: whatever made the node fail.
     """
     nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in plan.ir.nodes}
     if node_id not in nodes:
         raise ConfigurationError(f"--node: '{node_id}' is none of this run. Nodes there: {', '.join(nodes)}.")
-    cause = cause_file(plan, node_id)
+    ir = type(plan.ir)()
+    ir.CopyFrom(plan.ir)
+    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: plan.run_id})
+    (node,) = [node.pipeline_node for node in ir.nodes if node.pipeline_node.node_info.id == node_id]
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    with recorded_launches(_Silent()) as record:
+        launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(connection_config(plan.config)),
+            pipeline_info=ir.pipeline_info,
+            pipeline_runtime_spec=ir.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        ).launch()
+    return record.states[node_id], record.seconds[node_id]
+
+
+@contextlib.contextmanager
+def kept_cause(plan: Plan, node_id: str) -> Iterator[None]:
+    """Keeps the cause for the report if what runs in the context fails; removes an earlier attempt's if it does not."""
+    path = cause_file(plan, node_id)
     try:
-        ir = type(plan.ir)()
-        ir.CopyFrom(plan.ir)
-        runtime_parameter_utils.substitute_runtime_parameter(
-            ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: plan.run_id}
-        )
-        (node,) = [node.pipeline_node for node in ir.nodes if node.pipeline_node.node_info.id == node_id]
-        deployment = runner_utils.extract_local_deployment_config(ir)
-        with recorded_launches(_Silent()) as record:
-            launcher.Launcher(
-                pipeline_node=node,
-                mlmd_connection=metadata.Metadata(connection_config(plan.config)),
-                pipeline_info=ir.pipeline_info,
-                pipeline_runtime_spec=ir.runtime_spec,
-                executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
-                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-            ).launch()
+        yield
     except Exception as error:
         message = str(error) if isinstance(error, StepRefusedError) else f"{type(error).__name__}: {error}"
-        cause.parent.mkdir(parents=True, exist_ok=True)
-        cause.write_text(json.dumps({"message": message, "refused": isinstance(error, StepRefusedError)}))
+        write_whole(path, json.dumps({"message": message, "refused": isinstance(error, StepRefusedError)}))
         raise
-    cause.unlink(missing_ok=True)  # of an attempt before this one
-    return record.states[node_id], record.seconds[node_id]
+    path.unlink(missing_ok=True)
 
 
 def cause_file(plan: Plan, node_id: str) -> Path:

@@ -49,7 +49,9 @@ class Outputs:
             KeyError: if it is not declared.
         """
         (declared,) = self._declared["artifacts"][name]["artifacts"]
-        made = kind(name=declared["name"], uri=declared["uri"], metadata=dict(declared.get("metadata", {})))
+        # Some drivers give an output neither name nor metadata.
+        given_name, metadata = declared.get("name") or name, dict(declared.get("metadata") or {})
+        made = kind(name=given_name, uri=declared["uri"], metadata=metadata)
         self._written[name] = made
         return made
 

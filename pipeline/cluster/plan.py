@@ -7,8 +7,8 @@ run resolves it, compiles the pipeline to TFX's intermediate representation (IR)
 
 import hashlib
 import json
-import os
 import re
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def run_folder(output_root: Path, run_id: str) -> Path:
     if not _RUN_ID.fullmatch(run_id):
         raise ConfigurationError(
             f"--run-id: must be up to 128 letters, digits, '-', '_', '.' and ':', got {run_id!r}. Kubeflow's own "
-            "identifiers of runs are of this form."
+            "identifiers are of this form; a placeholder in braces means Kubeflow Pipelines older than 2.4: upgrade it."
         )
     return output_root / "plans" / run_id
 
@@ -92,8 +92,14 @@ def read_plan(output_root: Path, run_id: str) -> Plan:
 def write_plan(plan: Plan) -> None:
     """Writes a plan, whole or not at all."""
     path = plan_file(plan.config.root, plan.run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.{os.getpid()}")
     values = {"run_id": plan.run_id, "configuration": plan.config.given(), "ir": json_format.MessageToDict(plan.ir)}
-    staging.write_text(json.dumps(values))
+    write_whole(path, json.dumps(values))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that other pods see whole or not at all, even while another attempt writes it too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not the process's number: in every container that is the same small one.
+    staging = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    staging.write_text(text)
     staging.replace(path)

@@ -179,7 +179,7 @@ def _health(cluster: Cluster) -> dict[str, Any]:
         except Exception as error:
             if getattr(error, "status", None) == 404:
                 raise ClusterError(
-                    f"{host}{_HEALTH}: must answer (Kubeflow Pipelines 2.0 or newer), got 404. Upgrade it, or correct "
+                    f"{host}{_HEALTH}: must answer (Kubeflow Pipelines 2.4 or newer), got 404. Upgrade it, or correct "
                     "--host: behind Kubeflow's gateway it ends with /pipeline."
                 ) from error
             raise

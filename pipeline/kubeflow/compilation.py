@@ -26,6 +26,8 @@ PLAN, REPORT = "plan", "report"  # tasks beside those of TFX's nodes
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the device, not a temporary folder)
 _BACKOFF = 2.0
 
+_SHOWN = ("--kubeflow", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER)
+
 _Step = Callable[..., Any]
 
 
@@ -75,8 +77,9 @@ def _require_cluster(config: PipelineConfig) -> None:
 
 def _pipeline(config: PipelineConfig, upstream: dict[str, list[str]], graph: str) -> Any:
     """Builds the KFP pipeline."""
-    common = ["--output-root", str(config.root), "--run-id", dsl.PIPELINE_JOB_ID_PLACEHOLDER]
-
+    # Kubeflow fills a run's identifier in where it is all of an input parameter, and nowhere else: not in arguments.
+    # Source: resolution of parameters in the KFP v2 driver, since 2.4 (kubeflow/pipelines, pull request 11599).
+    run = {"run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
     heads = ", ".join(source.name for source in config.sources)
 
     @dsl.pipeline(name=kfp_name(config.name), description=f"Generator attribution: {heads or 'detection only'}.")
@@ -84,13 +87,12 @@ def _pipeline(config: PipelineConfig, upstream: dict[str, list[str]], graph: str
         def settled(task: dsl.PipelineTask, node: str) -> dsl.PipelineTask:
             return _settle(task, node, config).set_container_image(image)
 
-        report = settled(_report_step(config.kubeflow.image, common)(), REPORT)
+        report = settled(_report_step(config)(**run), REPORT)
         with dsl.ExitHandler(report, name="nodes"):
-            tasks = {PLAN: settled(_plan_step(config, common, graph)(span=span), PLAN)}
+            tasks = {PLAN: settled(_plan_step(config, graph)(span=span, **run), PLAN)}
             for node, needed in upstream.items():
-                tasks[node] = settled(_node_step(node, config.kubeflow.image, common)(), node).after(
-                    *(tasks[name] for name in needed or [PLAN])
-                )
+                task = settled(_node_step(config, node)(**run), node)
+                tasks[node] = task.after(*(tasks[name] for name in needed or [PLAN]))
 
     return generator_attribution
 
@@ -100,51 +102,51 @@ def kfp_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _plan_step(config: PipelineConfig, common: list[str], graph: str) -> _Step:
-    image = config.kubeflow.image
-    words = ["plan", *common, "--configuration", json.dumps(config.given()), "--graph", graph, "--span"]
+def _plan_step(config: PipelineConfig, graph: str) -> _Step:
+    given = ["--configuration", json.dumps(config.given()), "--graph", graph]
 
-    def plan(span: str) -> dsl.ContainerSpec:
-        return _container(image, [*words, span])
+    def plan(span: str, run_id: str) -> dsl.ContainerSpec:
+        return _container(config, "plan", run_id, *given, "--span", span)
 
     return dsl.container_component(plan)
 
 
-def _node_step(node: str, image: str, common: list[str]) -> _Step:
-    words = ["run", *common, "--node", node]
-    shown = ["--kubeflow", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
-
+def _node_step(config: PipelineConfig, node: str) -> _Step:
     # The names of the arguments are what the task declares as its outputs: METRICS and ROC.
     def evaluation(
+        run_id: str,
         metrics: dsl.Output[dsl.Metrics],  # noqa: ARG001
         roc: dsl.Output[dsl.ClassificationMetrics],  # noqa: ARG001
     ) -> dsl.ContainerSpec:
-        return _container(image, [*words, *shown])
+        return _container(config, "run", run_id, "--node", node, *_SHOWN)
 
-    def plain() -> dsl.ContainerSpec:
-        return _container(image, words)
+    def plain(run_id: str) -> dsl.ContainerSpec:
+        return _container(config, "run", run_id, "--node", node)
 
     step = evaluation if has_evaluation(node) else plain
     step.__name__ = node
     return dsl.container_component(step)
 
 
-def _report_step(image: str, common: list[str]) -> _Step:
-    words = ["report", *common, "--kubeflow", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
-
+def _report_step(config: PipelineConfig) -> _Step:
     # As above: PAGE, CONFUSION and METRICS.
     def report(
+        run_id: str,
         page: dsl.Output[dsl.HTML],  # noqa: ARG001
         confusion: dsl.Output[dsl.ClassificationMetrics],  # noqa: ARG001
         metrics: dsl.Output[dsl.Metrics],  # noqa: ARG001
     ) -> dsl.ContainerSpec:
-        return _container(image, words)
+        return _container(config, "report", run_id, *_SHOWN)
 
     return dsl.container_component(report)
 
 
-def _container(image: str, words: list[Any]) -> dsl.ContainerSpec:
-    return dsl.ContainerSpec(image=image, command=["python", "-m", "pipeline.node"], args=words)
+def _container(config: PipelineConfig, part: str, run_id: Any, *words: Any) -> dsl.ContainerSpec:
+    return dsl.ContainerSpec(
+        image=config.kubeflow.image,
+        command=["python", "-m", "pipeline.node"],
+        args=[part, "--output-root", str(config.root), "--run-id", run_id, *words],
+    )
 
 
 def _settle(task: dsl.PipelineTask, node: str, config: PipelineConfig) -> dsl.PipelineTask:

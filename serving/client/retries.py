@@ -125,10 +125,14 @@ def backoffs(options: ClientOptions, chance: Callable[[], float] = random.random
         pause = min(pause * options.backoff_factor, options.max_backoff)
 
 
+# What a full queue says, and gRPC's server beyond its limit on requests in flight. Of what is too large nobody says it.
+_FULL = ("queue", "concurrent rpc limit")
+
+
 def is_passing(error: PredictionError) -> bool:
     """Says whether a failure may pass by itself, so that the same request can succeed a moment later."""
     if error.code == "RESOURCE_EXHAUSTED":
-        return "queue" in error.message.lower()
+        return any(sign in error.message.lower() for sign in _FULL)
     return error.code == "UNAVAILABLE"
 
 

@@ -76,9 +76,10 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
         _LOGGER.info("stopping: no new requests, waiting at most %.0f s for those in flight", options.drain_seconds)
         health.drain()
     finally:
-        watcher.close()
+        # The watcher may be loading a version, which takes as long as it takes: not on the loop that answers by REST.
         grpc_stopped = asyncio.to_thread(server.stop(options.drain_seconds).wait)
-        await asyncio.gather(grpc_stopped, draining.drain(runner, options.drain_seconds))
+        drained = draining.drain(runner, options.drain_seconds)
+        await asyncio.gather(asyncio.to_thread(watcher.close), grpc_stopped, drained)
         await runner.cleanup()
         await asyncio.to_thread(engine.close)
         await asyncio.to_thread(registry.close, options.drain_seconds)

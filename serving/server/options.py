@@ -27,7 +27,7 @@ class ServerOptions:
         tls: certificate and key for both ports; None for none.
         max_batch_rows: most rows in one request.
         max_request_bytes: largest request in bytes.
-        max_concurrent_requests: how many gRPC requests may be in flight; more are refused.
+        max_concurrent_requests: how many requests of each protocol may be in flight; more are refused.
         poll_seconds: how often the directories are looked at for new versions; 0 looks only once, at the start.
         drain_seconds: how long a stop waits for requests in flight.
         page: whether the page for people is served under /ui/.

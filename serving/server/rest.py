@@ -23,6 +23,7 @@ from serving.errors import (
     InternalError,
     InvalidArgumentError,
     PathNotFoundError,
+    QueueFullError,
     RequestTooLargeError,
     ServingError,
 )
@@ -72,7 +73,7 @@ def create_app(
         add(app)
     if options.monitoring.enabled:
         app.router.add_get(options.monitoring.path, _metrics_handler(engine.metrics))
-    api = _Api(engine, options.max_request_bytes)
+    api = _Api(engine, options.max_request_bytes, options.max_concurrent_requests)
     app.router.add_route("*", "/{path:.*}", api.handle)
     return app
 
@@ -85,8 +86,9 @@ def _metrics_handler(metrics: ServerMetrics) -> Callable[[web.Request], Awaitabl
 
 
 class _Api:
-    def __init__(self, engine: Engine, max_request_bytes: int) -> None:
+    def __init__(self, engine: Engine, max_request_bytes: int, max_posts: int) -> None:
         self._engine = engine
+        self._posts, self._max_posts = 0, max_posts
         self._metrics = engine.metrics
         self._max_request_bytes = max_request_bytes
 
@@ -112,12 +114,23 @@ class _Api:
         return web.Response(body=body, content_type="application/json")
 
     async def _post(self, request: web.Request, match: re.Match[str], api: str, record: RequestRecord) -> bytes:
-        record.model = _model_request(match)
+        record.model = model = _model_request(match)
+        if self._posts >= self._max_posts:  # before the body is read: each may hold many megabytes
+            raise QueueFullError(
+                f"the queue of requests by REST is full: {self._max_posts} are in flight. Ask again in a moment."
+            )
+        self._posts += 1
+        try:
+            return await self._answer(request, model, api, record)
+        finally:
+            self._posts -= 1
+
+    async def _answer(self, request: web.Request, model: ModelRequest, api: str, record: RequestRecord) -> bytes:
         body = await self._read(request)
         record.request_bytes = len(body)
         if api == _PREDICT:
-            return await self._predict(record.model, body, record)
-        return await self._refuse_examples(_EXAMPLE_METHODS[api], record.model, body)
+            return await self._predict(model, body, record)
+        return await self._refuse_examples(_EXAMPLE_METHODS[api], model, body)
 
     def _get(self, request: web.Request, path: str, record: RequestRecord) -> bytes:
         if not _API.fullmatch(path):

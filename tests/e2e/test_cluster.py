@@ -58,16 +58,33 @@ def package(volume, database, tmp_path_factory):
     return made
 
 
-def kill_first_attempt(name, attempt, process):
-    """Kills one task's first attempt in the middle of its work: once it has told the metadata store that it runs."""
-    if name == _KILLED and attempt == 0:
-        threading.Thread(target=lambda: (time.sleep(9), os.killpg(process.pid, signal.SIGKILL)), daemon=True).start()
+_RUNNING = f"""
+SELECT COUNT(*) FROM {DATABASE}.Execution AS execution
+JOIN {DATABASE}.Association AS association ON association.execution_id = execution.id
+JOIN {DATABASE}.Context AS context ON context.id = association.context_id
+WHERE context.name = 'small.SecondaryTrainer.nearest_demo' AND execution.last_known_state = 2
+"""
+
+
+def kill_at_work(database, process):
+    """Kills a process as soon as it has told the metadata store that its node runs."""
+    deadline = time.monotonic() + 240
+    while database.query(_RUNNING).strip() != "1":
+        if process.poll() is not None or time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
-def cluster_run(package, tmp_path_factory):
+def cluster_run(package, database, tmp_path_factory):
     """A run of the whole package in which one task is killed once."""
-    return Run(package, "run-1", tmp_path_factory.mktemp("kubeflow"), _SECRETS, watch=kill_first_attempt).run()
+
+    def watch(name, attempt, process):
+        if name == _KILLED and attempt == 0:
+            threading.Thread(target=kill_at_work, args=(database, process), daemon=True).start()
+
+    return Run(package, "run-1", tmp_path_factory.mktemp("kubeflow"), _SECRETS, watch=watch).run()
 
 
 def servable_of(volume):

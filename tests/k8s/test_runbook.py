@@ -44,7 +44,7 @@ def test_paths_that_it_names_are_there():
     paths = set(re.findall(r"\b(?:k8s|configs|docs|benchmarks)/[\w./-]*\w", RUNBOOK)) | {
         f"k8s/{path}" for path in re.findall(r"`((?:base|jobs|overlays|components)/[\w./-]*)`", RUNBOOK)
     }
-    made_by_the_reader = {"k8s/overlays/site", "k8s/overlays/site/kustomization.yaml", "configs/ganfp-cluster.yaml"}
+    made_by_the_reader = {"k8s/overlays/site", "k8s/overlays/site/kustomization.yaml", "configs/site.yaml"}
     assert {path for path in paths - made_by_the_reader if not (REPOSITORY / path).exists()} == set()
 
 
@@ -137,10 +137,8 @@ def test_commands_of_ours_exist_with_the_options_that_it_gives():
 
 
 def configuration():
-    """configs/ganfp.yaml with what the runbook replaces and adds."""
-    base = yaml.safe_load((REPOSITORY / "configs" / "ganfp.yaml").read_text())
-    added = next(yaml.safe_load(block) for block in blocks("yaml") if "output_root" in block)
-    return PipelineConfig.model_validate(base | added)
+    """configs/kubeflow.yaml, which the runbook has copied."""
+    return PipelineConfig.model_validate(yaml.safe_load((REPOSITORY / "configs" / "kubeflow.yaml").read_text()))
 
 
 def test_the_configuration_that_it_shows_is_valid_and_names_what_the_manifests_make():

@@ -158,7 +158,7 @@ def test_what_is_forbidden_is_told_with_the_namespace(api):
 def test_a_server_of_kubeflow_pipelines_1_is_told_to_be_too_old(api):
     api.health = False
     message = refusal(Connection(api.address))
-    assert "/apis/v2beta1/healthz: must answer (Kubeflow Pipelines 2.0 or newer), got 404. Upgrade it" in message
+    assert "/apis/v2beta1/healthz: must answer (Kubeflow Pipelines 2.4 or newer), got 404. Upgrade it" in message
     assert "/pipeline" in message
 
 

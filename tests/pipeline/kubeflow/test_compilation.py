@@ -13,6 +13,7 @@ from pipeline.kubeflow.compilation import compile_package, kfp_name
 from tests.kubeflow_harness import Package
 
 MOUNT = "/mnt/generator-attribution"
+RUN_ID = "{{$.inputs.parameters['run_id']}}"
 GPU = {"gpus": 1, "memory": "16Gi", "node_selector": {"pool": "gpu"}, "tolerations": [{"key": "nvidia.com/gpu"}]}
 
 
@@ -81,8 +82,16 @@ def test_every_container_runs_the_node_entry_point_of_the_run_parameter_image(wr
     for name, container in package.executors.items():
         assert container["command"] == ["python", "-m", "pipeline.node"], name
         assert container["image"] == "{{$.inputs.parameters['pipelinechannel--image']}}"
-        assert container["args"][1:5] == ["--output-root", f"{MOUNT}/runs/ganfp", "--run-id", "{{$.pipeline_job_uuid}}"]
+        assert container["args"][1:5] == ["--output-root", f"{MOUNT}/runs/ganfp", "--run-id", RUN_ID]
     assert package.spec.root.input_definitions.parameters["image"].default_value.string_value.endswith(":1.2.3")
+
+
+def test_every_task_is_told_its_run_by_the_one_way_that_kubeflow_fills_in(written):
+    _, _, package = written
+    tasks = [*package.dag("comp-exit-handler-1").values(), package.dag()["report"]]
+    told = [task.inputs.parameters["run_id"].runtime_value.constant.string_value for task in tasks]
+    assert told == ["{{$.pipeline_job_uuid}}"] * len(package.executors)
+    assert not [word for container in package.executors.values() for word in container["args"] if "job_uuid" in word]
 
 
 def test_the_plan_gets_configuration_graph_and_span(written):

@@ -155,6 +155,10 @@ def test_what_the_servers_queue_says_when_it_is_full_is_what_clients_wait_for():
     assert is_passing(on_the_wire(refusal_of_a_full_queue()))
 
 
+def test_what_grpc_says_beyond_its_limit_on_requests_in_flight_is_waited_for():
+    assert is_passing(ServerError("RESOURCE_EXHAUSTED", "Concurrent RPC limit exceeded!"))
+
+
 def test_what_is_too_large_is_not_sent_again():
     assert not is_passing(on_the_wire(RequestTooLargeError("the request holds 9 bytes, above the limit of 8.")))
     assert not is_passing(on_the_wire(ResourceExhaustedError("memory ran out for a batch of 256 rows.")))

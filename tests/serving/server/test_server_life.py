@@ -1,3 +1,5 @@
+import base64
+import http.client
 import json
 import os
 import select
@@ -10,9 +12,11 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from serving import contract
 from serving.client import ServerError, ServerUnreachableError, open_predictor
 from serving.errors import ServableError, ServerStartError
 from serving.model import Servable
@@ -167,3 +171,31 @@ def test_a_server_whose_starter_is_gone_stops_by_itself(model_base):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_beyond_its_limit_on_requests_in_flight_rest_refuses_before_it_reads_a_body(options, images):
+    """One request whose body has not arrived is in flight; the next is refused, and answered once that one is."""
+    body = json.dumps({"instances": [{"image_bytes": {"b64": base64.b64encode(images[0]).decode()}}]}).encode()
+    path = f"/v1/models/{contract.DEFAULT_MODEL_NAME}:predict"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    def ask(address):
+        connection = http.client.HTTPConnection(*address, timeout=30)
+        connection.request("POST", path, body)
+        response = connection.getresponse()
+        answer = response.status, json.loads(response.read())
+        connection.close()
+        return answer
+
+    with running_server(replace(options, max_concurrent_requests=1)) as addresses:
+        address = urlsplit(addresses.rest).netloc.split(":")
+        with socket.create_connection(address, timeout=30) as first:
+            first.sendall(head + body[:10])
+            deadline = time.monotonic() + 20
+            while (refused := ask(address))[0] == 200:  # until the first one's head has arrived
+                assert time.monotonic() < deadline
+            assert refused[0] == 429
+            assert "the queue of requests by REST is full: 1 are in flight" in refused[1]["error"]
+            first.sendall(body[10:])
+            assert first.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert ask(address)[0] == 200
