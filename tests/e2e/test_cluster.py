@@ -25,7 +25,7 @@ _KILLED = "secondarytrainer-nearest-demo"
 def volume(dataset, tmp_path_factory):
     """The shared volume: holds the dataset under a folder of its own."""
     mount = tmp_path_factory.mktemp("volume")
-    shutil.copytree(dataset, mount / "data" / "small")
+    shutil.copytree(dataset / "span-1", mount / "data" / "small" / "span-1")
     return mount
 
 
@@ -72,7 +72,7 @@ def kill_at_work(database, process):
     while database.query(_RUNNING).strip() != "1":
         if process.poll() is not None or time.monotonic() > deadline:
             return
-        time.sleep(0.05)
+        time.sleep(0.3)
     os.killpg(process.pid, signal.SIGKILL)
 
 

@@ -36,7 +36,8 @@ def run(values):
 def beside_baselines(first_run):
     """The pipeline of the first run, whose own nodes come from the cache, with baselines added."""
     values, _, _ = first_run
-    return run({**values, "baselines": BASELINES})
+    # Another test may have prepared a later span meanwhile.
+    return run({**values, "data": {**values["data"], "span": 1}, "baselines": BASELINES})
 
 
 def test_baselines_are_trained_beside_a_servable_that_stays_as_it_is(beside_baselines, first_run):
