@@ -200,6 +200,7 @@ def test_the_package_of_a_configuration_is_the_same_each_time(written, tmp_path)
     assert (tmp_path / "again.yaml").read_text() == written[0].read_text()
 
 
+@pytest.mark.e2e
 def test_a_hundred_generators_make_a_package_that_argo_can_hold(tmp_path):
     path = tmp_path / "hundred.yaml"
     sources = ["sngan_celeba", *(f"gan{number}_celeba" for number in range(99))]
