@@ -15,7 +15,7 @@ from tests.e2e.conftest import CONFIGURED, small_configuration
 from tests.kubeflow_harness import Package, Run
 from tests.mariadb import DATABASE, PASSWORD, USER, mariadb_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 _SECRETS = {("generator-attribution-metadata", "password"): PASSWORD}
 _KILLED = "secondarytrainer-nearest-demo"
