@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.cluster_arguments import add_compile, add_schedule, add_submit
 from pipeline.data_arguments import add_arrange, add_prepare, add_sample, add_split_collages
 from pipeline.rollout_arguments import add_promote, add_retain, add_rollback
-from pipeline.subcommands import Commands, add_command
+from pipeline.subcommands import Commands, add_command, add_configuration
 from serving.server.arguments import add_server_arguments
 
 _DESCRIPTION = "Is this image camera-made or synthesised by a GAN, and by which generator?"
@@ -56,15 +56,12 @@ def _add_run(commands: Commands) -> None:
         "run the pipeline on this machine, from a dataset to a pushed servable",
         "genattr run configs/demo.yaml --set primary.epochs=20",
     )
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="YAML file")
+    add_configuration(parser)
     parser.add_argument(
         "--runner",
         choices=("beam", "local"),
         default="beam",
         help="BeamDagRunner (default) or LocalDagRunner; the result is the same",
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a dotted key"
     )
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 

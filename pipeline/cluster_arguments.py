@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.subcommands import Commands, add_command
+from pipeline.subcommands import Commands, add_command, add_configuration
 
 
 def add_compile(commands: Commands) -> None:
@@ -14,7 +14,7 @@ def add_compile(commands: Commands) -> None:
         "write the pipeline as a Kubeflow Pipelines package",
         "genattr compile configs/kubeflow.yaml -o pipeline.yaml",
     )
-    _add_configuration(parser)
+    add_configuration(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="package to write, YAML")
     parser.add_argument("--json", action="store_true", help="print the tasks as JSON")
 
@@ -27,7 +27,7 @@ def add_submit(commands: Commands) -> None:
         "run the pipeline once on Kubeflow Pipelines",
         "genattr submit configs/faces.yaml --host https://kubeflow.example.com/pipeline --wait",
     )
-    _add_configuration(parser)
+    add_configuration(parser)
     parser.add_argument(
         "--span", type=int, metavar="N", help="span to train on (default: as configured, or the newest)"
     )
@@ -49,7 +49,7 @@ def add_schedule(commands: Commands) -> None:
         "run the pipeline again and again on Kubeflow Pipelines, on the newest span",
         'genattr schedule configs/faces.yaml --host https://kubeflow.example.com/pipeline --cron "0 2 * * *"',
     )
-    _add_configuration(parser)
+    add_configuration(parser)
     doing = parser.add_mutually_exclusive_group(required=True)
     doing.add_argument(
         "--cron",
@@ -65,13 +65,6 @@ def add_schedule(commands: Commands) -> None:
     doing.add_argument("--list", action="store_true", help="list all recurring runs of the experiment")
     parser.add_argument("--image", metavar="IMAGE", help="of every task, with --cron (default: kubeflow.image)")
     _add_cluster(parser)
-
-
-def _add_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="YAML file")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a dotted key"
-    )
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:

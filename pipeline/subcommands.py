@@ -1,6 +1,7 @@
 """How a command of `genattr` is declared: one parser each, with an example in its help."""
 
 import argparse
+from pathlib import Path
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -28,3 +29,11 @@ def add_command(commands: Commands, name: str, summary: str, example: str) -> ar
     )
     parser.add_argument("--verbose", action="store_true", help="log what the libraries say, and tracebacks")
     return parser
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Adds the configuration that a command reads, and what is overridden in it."""
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="YAML file")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a dotted key"
+    )
