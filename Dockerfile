@@ -71,7 +71,7 @@ COPY --from=application /opt/application /opt/venv
 COPY configs /work/configs
 # Everything that a library may want to write goes to /tmp.
 ENV PATH=/opt/venv/bin:/usr/bin:/bin HOME=/tmp XDG_CACHE_HOME=/tmp/cache MPLCONFIGDIR=/tmp/matplotlib \
-    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TF_USE_LEGACY_KERAS=0
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TF_USE_LEGACY_KERAS=0 TF_ENABLE_ONEDNN_OPTS=1
 ARG SOURCE=
 ARG REVISION=
 LABEL org.opencontainers.image.title="generator-attribution" \

@@ -26,8 +26,9 @@ def main(arguments: list[str]) -> int:
     Returns:
         Exit code 0.
     """
-    # Keras 3 for everybody, before anything imports TensorFlow.
+    # Keras 3 and the kernels of every other process, before anything imports TensorFlow.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     threading.Thread(target=_end_with_input, daemon=True).start()
     from components.trainer.job import TrainingJob, run_job
