@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
-.PHONY: help setup demo test test-fast conformance image lint format lock
+.PHONY: help setup demo test test-fast bench bench-short conformance image lint format lock
 
 # One process a core; a file's tests stay together, because they share costly fixtures.
 SIDE_BY_SIDE = -n $(shell nproc) --dist loadfile
@@ -8,6 +8,8 @@ help:
 	@echo "make demo       from nothing to a pushed servable that answers by gRPC and REST"
 	@echo "make test       lint, types and all tests"
 	@echo "make test-fast  the tests without whole-pipeline runs"
+	@echo "make bench      speed and scale against the published method's way: a table (about 20 minutes)"
+	@echo "make bench-short the same rows from fewer images (about 3 minutes)"
 	@echo "make conformance ADDRESS=HOST:8500 REST=http://HOST:8501 [MODEL=NAME]"
 	@echo "                checks a running server, TF Serving or ours; without addresses it starts ours"
 	@echo "make image      builds the container image without Docker and runs it (root on Debian)"
@@ -19,6 +21,12 @@ setup:
 
 demo: setup
 	@.venv/bin/genattr demo
+
+bench: setup
+	@.venv/bin/python benchmarks/run.py
+
+bench-short: setup
+	@.venv/bin/python benchmarks/run.py --short
 
 image:
 	@.ci/image

@@ -8,8 +8,8 @@ start of a measurement on: Linux sets the mark back when asked to (proc(5), /pro
 import argparse
 import gc
 import json
-import os
 import re
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -211,8 +211,8 @@ def _number(value: float) -> str:
 
 
 def _cpu_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _peak_bytes() -> int:
