@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 CALIBRATION_BINS = 15
-_NORMAL_975 = 1.959963984540054  # 97.5 % quantile of the standard normal: two-sided 95 % intervals
+NORMAL_975 = 1.959963984540054  # 97.5 % quantile of the standard normal: two-sided 95 % intervals
 
 
 class RocCurve(NamedTuple):
@@ -205,7 +205,7 @@ def roc_auc_interval(labels: np.ndarray, scores: np.ndarray) -> tuple[float, flo
     def agrees(area: float) -> bool:
         spread = 1 + (positives - 1) * (1 - area) / (2 - area) + (negatives - 1) * area / (1 + area)
         variance = area * (1 - area) / (positives * negatives) * spread
-        return abs(measured - area) <= _NORMAL_975 * math.sqrt(variance)
+        return abs(measured - area) <= NORMAL_975 * math.sqrt(variance)
 
     def end(outside: float) -> float:
         inside = measured
