@@ -22,6 +22,7 @@ STEPS = {
     "servable": ("components.models", "components.features", CONTRACT),
     "evaluator": ("components.features", "components.servable", CONTRACT),
     "example_validator": ("components.features.names", "components.features.confound"),
+    "robustness": ("components.dataset", "components.features.names"),
     "trainer": (
         "components.servable",
         "components.models",
