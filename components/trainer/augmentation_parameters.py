@@ -1,0 +1,65 @@
+"""Parameters of augmentation."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from components.parameters import Parameters
+
+_RANGES = {
+    "resize_range": (0.1, 2.0),
+    "blur_range": (0.1, 1.5),
+    "noise_range": (0.1, 25.0),
+    "jpeg_range": (1, 100),
+}
+
+
+class AugmentationParameters(Parameters):
+    """What may happen to an image before a training step sees it; by default nothing.
+
+    Attributes:
+        crop: where the window is cut out: "centre", as in evaluation and serving; or "random", anywhere in the image,
+            another place in each epoch. Datasets prepared with a larger `--size` than the model's give it room.
+        flip: mirror half of the windows left to right.
+        turn: turn windows by a random multiple of 90 degrees.
+        resize: probability of rescaling.
+        resize_range: lowest and highest factor.
+        blur: probability of blurring.
+        blur_range: lowest and highest standard deviation, in pixels.
+        noise: probability of adding Gaussian noise.
+        noise_range: lowest and highest standard deviation, in grey levels.
+        jpeg: probability of saving as a JPEG, colours halved in both directions.
+        jpeg_range: lowest and highest quality.
+    """
+
+    crop: Literal["centre", "random"] = "centre"
+    flip: bool = False
+    turn: bool = False
+    resize: float = Field(default=0.0, ge=0.0, le=1.0)
+    resize_range: tuple[float, float] = (0.5, 1.0)
+    blur: float = Field(default=0.0, ge=0.0, le=1.0)
+    blur_range: tuple[float, float] = (0.3, 1.2)
+    noise: float = Field(default=0.0, ge=0.0, le=1.0)
+    noise_range: tuple[float, float] = (1.0, 5.0)
+    jpeg: float = Field(default=0.0, ge=0.0, le=1.0)
+    jpeg_range: tuple[int, int] = (60, 100)
+
+    @field_validator(*_RANGES, mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _usable_ranges(self) -> "AugmentationParameters":
+        for name, (lowest, highest) in _RANGES.items():
+            low, high = getattr(self, name)
+            if not lowest <= low <= high <= highest:
+                raise ValueError(
+                    f"{name}: must be two numbers in {lowest:g}..{highest:g}, the lower first, got [{low:g}, {high:g}]."
+                )
+        return self
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether anything may happen at all."""
+        return self != AugmentationParameters()
