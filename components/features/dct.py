@@ -18,6 +18,8 @@ LOG_OFFSET = 1e-12
 # the floor instead keeps rounding noise from being blown up. Published statistics lie between 0.25 and 1.5.
 MINIMUM_DEVIATION = 1e-3
 
+_MINIMUM_ROWS = 128
+
 
 def dct_matrix(size: int) -> np.ndarray:
     """Returns the orthonormal DCT-II matrix.
@@ -53,9 +55,8 @@ def dct2(images: tf.Tensor) -> tf.Tensor:
         ValueError: if the images are not square, or their shape is not known.
     """
     size, channels = _square_shape(images)
-    basis = tf.constant(dct_matrix(size), tf.float32)
-    # (N, N) @ (batch, N, N) broadcasts: the big operand is never transposed.
-    return tf.stack([basis @ images[..., channel] @ tf.transpose(basis) for channel in range(channels)], axis=-1)
+    basis = tf.constant(dct_matrix(size).T, tf.float32)
+    return tf.stack([_along_both(images[..., channel], basis, size) for channel in range(channels)], axis=-1)
 
 
 def log_spectrum(images: tf.Tensor) -> tf.Tensor:
@@ -82,6 +83,22 @@ def normalise(spectrum: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.T
         float32 tensor of the shape of `spectrum`: (spectrum - mean) / max(sqrt(variance), 1e-3).
     """
     return (spectrum - mean) / tf.maximum(tf.sqrt(variance), MINIMUM_DEVIATION)
+
+
+def _along_both(planes: tf.Tensor, basis: tf.Tensor, size: int) -> tf.Tensor:
+    """Transforms rows, then columns, of planes of shape (batch, size, size).
+
+    As products of two matrices, all rows of the batch below each other. In a product of batches oneDNN adds up in
+    another order for other batches, and the logarithm of a small coefficient makes much of that.
+    """
+    count = tf.shape(planes)[0]
+    # Few rows are multiplied by other routines than many.
+    missing = tf.maximum(_MINIMUM_ROWS - count * size, 0)
+    for _ in range(2):
+        rows = tf.pad(tf.reshape(planes, (-1, size)), ((0, missing), (0, 0)))
+        products = tf.linalg.matmul(rows, basis)[: count * size]
+        planes = tf.transpose(tf.reshape(products, (-1, size, size)), (0, 2, 1))
+    return planes
 
 
 def _square_shape(images: tf.Tensor) -> tuple[int, int]:

@@ -70,7 +70,7 @@ def copies_of(record: bytes, perturbations: Sequence[str], size: int) -> Iterato
     features[names.PERTURBATION].bytes_list.value[:] = [CLEAN.encode()]
     yield example.SerializeToString()
     for name in perturbations:
-        if smallest_side(*pixels.shape[:2], name) >= size:
+        if smallest_side(pixels.shape[0], pixels.shape[1], name) >= size:
             features[names.IMAGE_BYTES].bytes_list.value[:] = [perturbed(pixels, name, path)]
             features[names.PERTURBATION].bytes_list.value[:] = [name.encode()]
             yield example.SerializeToString()

@@ -9,8 +9,8 @@ from components.features import names
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models import primary as primary_module
-from components.models import secondary as secondary_module
 from components.models.heatmaps import contribution_map
+from components.servable.grouped_heads import GroupedHeads
 from components.servable.operating_points import OperatingPoints
 from components.servable.verdict import verdicts
 from serving import contract
@@ -54,40 +54,24 @@ class AttributionModule(tf.Module):
         self._primary_kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
         self._source_names = list(heads)
         self._group_feature = names.SOURCE if level == "instance" else names.ARCHITECTURE
-        self._heads = [secondary_module.with_features(head) for head in heads.values()]
-        self._head_kernels = [head.get_layer(secondary_module.DECISION_LAYER).kernel for head in heads.values()]
+        self._heads = GroupedHeads(heads)
         self._detection_threshold = points.detection
         self._source_thresholds = list(points.sources.values())
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_IMAGE_BYTES)])
     def serve_image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `serving_default`: encoded images to probabilities and verdicts."""
-        return self._answers(image_bytes)[0]
+        return self._answers(image_bytes, explained=False)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `serving_examples`: serialized tf.Examples to probabilities and verdicts."""
-        return self._answers(_image_bytes_of(examples))[0]
+        return self._answers(_image_bytes_of(examples), explained=False)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_IMAGE_BYTES)])
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `explain`: the answers and a heatmap for each of the models that gave them."""
-        answers, last_features, head_features = self._answers(image_bytes)
-        detection = contribution_map(last_features, tf.convert_to_tensor(self._primary_kernel))
-        if self._heads:
-            maps = [
-                contribution_map(features, tf.convert_to_tensor(kernel))
-                for features, kernel in zip(head_features, self._head_kernels, strict=True)
-            ]
-            sources = tf.stack(maps, axis=1)
-        else:
-            batch, height, width = tf.unstack(tf.shape(detection))
-            sources = tf.zeros((batch, 0, height, width))
-        return {
-            **answers,
-            contract.OUTPUT_DETECTION_HEATMAP: detection,
-            contract.OUTPUT_SOURCE_HEATMAPS: sources,
-        }
+        return self._answers(image_bytes, explained=True)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -111,8 +95,8 @@ class AttributionModule(tf.Module):
             contract.SIGNATURE_TRANSFORM: self.transform_features,
         }
 
-    def _answers(self, image_bytes: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, list[tf.Tensor]]:
-        """Returns the four outputs, the primary module's last features, and those of each head."""
+    def _answers(self, image_bytes: tf.Tensor, explained: bool) -> dict[str, tf.Tensor]:
+        """Returns the four outputs, with heatmaps if they are to be explained."""
         model_inputs = self._transform(image_bytes)[self._representation]
         batch = tf.shape(image_bytes)[0]
         # Convolutions answer an empty batch with a wrong shape, and a row alone is multiplied by other routines than
@@ -122,17 +106,20 @@ class AttributionModule(tf.Module):
         middle_features, last_features, decision = self._primary(
             tf.ensure_shape(some_inputs, model_inputs.shape), training=False
         )
-        head_outputs = [
-            (features[:batch], probability[:batch])
-            for features, probability in (head(middle_features, training=False) for head in self._heads)
-        ]
-        last_features, fake_probability = last_features[:batch], decision[:batch, 0]
-        if head_outputs:
-            source_probabilities = tf.concat([probability for _, probability in head_outputs], axis=1)
-            source_names = tf.tile(tf.constant([self._source_names]), [batch, 1])
+        fake_probability = decision[:batch, 0]
+        heatmaps = {}
+        if explained:
+            source_probabilities, source_maps = self._heads.explained(middle_features)
+            detection_map = contribution_map(last_features, tf.convert_to_tensor(self._primary_kernel))
+            heatmaps = {
+                contract.OUTPUT_DETECTION_HEATMAP: detection_map[:batch],
+                contract.OUTPUT_SOURCE_HEATMAPS: source_maps[:batch],
+            }
         else:
-            source_probabilities = tf.zeros((batch, 0))
-            source_names = tf.zeros((batch, 0), tf.string)
+            source_probabilities = self._heads.probabilities(middle_features)
+        source_probabilities = source_probabilities[:batch]
+        names_of_columns = tf.constant(self._source_names, tf.string, (1, len(self._source_names)))
+        source_names = tf.tile(names_of_columns, [batch, 1])
         verdict = verdicts(
             fake_probability,
             source_probabilities,
@@ -140,13 +127,13 @@ class AttributionModule(tf.Module):
             self._source_thresholds,
             self._source_names,
         )
-        answers = {
+        return {
             contract.OUTPUT_FAKE_PROBABILITY: fake_probability,
             contract.OUTPUT_SOURCE_PROBABILITIES: source_probabilities,
             contract.OUTPUT_SOURCE_NAMES: source_names,
             contract.OUTPUT_VERDICT: verdict,
+            **heatmaps,
         }
-        return answers, last_features, [features for features, _ in head_outputs]
 
 
 def _image_bytes_of(examples: tf.Tensor) -> tf.Tensor:

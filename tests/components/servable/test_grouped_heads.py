@@ -1,0 +1,78 @@
+"""All heads at once against each head by itself."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.models import secondary
+from components.models.heatmaps import contribution_map
+from components.models.parameters import LayerParameters
+from components.models.secondary import build_secondary
+from components.servable.grouped_heads import GroupedHeads
+
+SHAPE = (16, 16, 16)
+
+
+def _head(seed, pooled, shape=SHAPE):
+    """A head as training leaves it: statistics, scales and shifts away from their initial values."""
+    head, draw = build_secondary(shape, pooled, LayerParameters(), seed), np.random.default_rng(seed)
+    for layer in head.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(draw.uniform(0.5, 1.5, layer.gamma.shape))
+            layer.beta.assign(draw.normal(0.0, 0.5, layer.beta.shape))
+            layer.moving_mean.assign(draw.normal(0.0, 0.5, layer.moving_mean.shape))
+            layer.moving_variance.assign(draw.uniform(0.3, 3.0, layer.moving_variance.shape))
+        if layer.name == secondary.DECISION_LAYER:
+            layer.bias.assign(draw.normal(0.0, 0.5, layer.bias.shape))
+    return head
+
+
+def _middle_features(count=5, seed=0):
+    return tf.nn.relu(tf.constant(np.random.default_rng(seed).normal(0.0, 1.0, (count, *SHAPE)), tf.float32))
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("count", [1, 4, 100])
+def test_each_head_answers_as_it_does_by_itself(pooled, count):
+    heads = {f"source_{seed}": _head(seed, pooled) for seed in range(count)}
+    middle = _middle_features()
+    answers = tf.function(GroupedHeads(heads).probabilities)(middle).numpy()
+    expected = np.column_stack([head(middle, training=False).numpy()[:, 0] for head in heads.values()])
+    assert answers.shape == (5, count)
+    # Random heads are far surer than trained ones; where a probability is 0 or 1, anything would be equal.
+    assert ((expected > 0.01) & (expected < 0.99)).mean() > 0.3
+    # Folded batch normalisation rounds elsewhere: the last bits of a logit.
+    np.testing.assert_allclose(answers, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_maps_are_those_of_each_head(pooled):
+    heads = {f"source_{seed}": _head(seed, pooled) for seed in range(3)}
+    middle = _middle_features()
+    probabilities, maps = tf.function(GroupedHeads(heads).explained)(middle)
+    assert maps.shape == (5, 3, 8, 8)
+    for column, head in enumerate(heads.values()):
+        features, probability = secondary.with_features(head)(middle, training=False)
+        expected = contribution_map(features, tf.convert_to_tensor(head.get_layer(secondary.DECISION_LAYER).kernel))
+        np.testing.assert_allclose(maps[:, column], expected, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(probabilities[:, column], probability[:, 0], atol=2e-6)
+
+
+def test_without_heads_answers_have_no_columns():
+    probabilities, maps = tf.function(GroupedHeads({}).explained)(_middle_features())
+    assert (probabilities.shape, maps.shape) == ((5, 0), (5, 0, 8, 8))
+
+
+def test_heads_of_other_middle_features_are_refused_by_name():
+    with pytest.raises(ValueError, match="'other' has weights of shapes"):
+        GroupedHeads({"one": _head(1, False), "other": _head(2, False, (8, 8, 16))})
+
+
+def test_the_graph_does_not_grow_with_the_heads():
+    def nodes(count):
+        heads = GroupedHeads({f"source_{seed}": _head(seed, True) for seed in range(count)})
+        graph = tf.function(heads.probabilities).get_concrete_function(tf.TensorSpec((None, *SHAPE))).graph
+        return len(graph.as_graph_def().node) + sum(len(one.node_def) for one in graph.as_graph_def().library.function)
+
+    assert nodes(2) == nodes(12)
