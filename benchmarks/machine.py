@@ -66,7 +66,7 @@ def copied_per_second(seconds: float = 1.0) -> float:
 
 
 def decoded_per_second(encoded: list[bytes], seconds: float = 1.0) -> float:
-    """Returns images a CPU-second that TensorFlow decodes, one after the other, and does nothing else with.
+    """Returns images a CPU-second that TensorFlow decodes, in one graph, and does nothing else with.
 
     Args:
         encoded: PNG or JPEG images.
@@ -74,12 +74,20 @@ def decoded_per_second(encoded: list[bytes], seconds: float = 1.0) -> float:
     """
     import tensorflow as tf
 
-    decode = tf.function(tf.io.decode_image, input_signature=[tf.TensorSpec([], tf.string)])
-    decode(encoded[0])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def decode(files: tf.Tensor) -> tf.Tensor:
+        heights = tf.map_fn(
+            lambda file: tf.shape(tf.io.decode_image(file, expand_animations=False))[0],
+            files, fn_output_signature=tf.int32,
+        )  # fmt: skip
+        return tf.reduce_sum(heights)
+
+    files = tf.constant(encoded)
+    decode(files)
     count, started = 0, time.process_time()
     while (spent := time.process_time() - started) < seconds:
-        decode(encoded[count % len(encoded)])
-        count += 1
+        decode(files).numpy()
+        count += len(encoded)
     return count / spent
 
 
