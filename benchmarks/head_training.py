@@ -1,192 +1,272 @@
-"""What the frozen-feature cache gives: images a CPU-second per epoch of head training, with it and without it.
+"""Training of heads on middle features that are computed once, against passes through the whole model.
 
-    python benchmarks/head_training.py [--images N] [--size PX] [--epochs N] [--json]
+    python benchmarks/head_training.py [--short] [--json]
 
-All ways go through the product's own training loop, on the same synthetic images, which lie encoded (PNG) in a
-TFRecord file as in a prepared dataset:
+Ours is the product's own way: `extract_middle_features` once a process, from encoded images (PNG) in a TFRecord file,
+then `train_head` for every head, with one traced learner for all of them. The yardstick is the published method's:
+primary module and head are one Keras model with two outputs, the primary module frozen, trained by `fit` on inputs that
+lie decoded in memory, so that every epoch of every head takes every image through the primary module again. The same
+images, batches, optimizer and epochs, and both look at the eval split after every epoch. It is compiled once for all
+rounds, which a process a head would not get.
 
-    with      the primary module's middle features are computed once and reused, over all epochs and all heads;
-              computing them is counted
-    without   every epoch of every head takes its images through the frozen primary module again, decoded inputs being
-              kept in memory; `without, decoding` decodes them again too, as a dataset past the memory budget must
+What is counted, by row:
 
-CPU time is that of all threads of the process, so that other work on the machine disturbs little. The first epoch of
-every head, in which TensorFlow builds its functions, is run but not counted, in any of the ways.
+    a head's epochs     ours and the yardstick: training and validation of one head. Neither decoding nor extraction,
+                        and tracing on neither side
+    four heads, or one  ours twice, each from encoded images to scored heads: extraction, tracing, training, scoring
+    a hundred heads     ours: training and scoring of each head, the later half against the earlier one, and the most
+                        memory in each half
 """
 
-import argparse
-import json
-import logging
-import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-HEAD_COUNTS = (1, 4)
+from benchmarks.measure import Measurement, Row, benchmark_arguments, by_turns, measured, rate_ratio, show
+from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
+
+if TYPE_CHECKING:
+    import keras
+
+    from components.trainer.examples import Split
+    from components.trainer.learners import LearnerPool
+    from components.trainer.middle_features import MiddleFeatures
+    from components.trainer.parameters import TrainingParameters
+
 BATCH = 64
+EVAL_SHARE = 8  # one image of the eval split for so many of the train split
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is run.
+
+    Attributes:
+        images: of the train split, for the rows at 128 px.
+        epochs: of a head against the yardstick.
+        rounds: of that comparison.
+        epochs_of_four: of each head, where four are compared with one.
+        many_images: of the train split for the row of many heads, at 16 px.
+        many_heads: how many those are.
+    """
+
+    images: int
+    epochs: int
+    rounds: int
+    epochs_of_four: int
+    many_images: int
+    many_heads: int
+
+
+FULL = Extent(images=256, epochs=5, rounds=2, epochs_of_four=10, many_images=20_000, many_heads=100)
+SHORT = Extent(images=128, epochs=2, rounds=1, epochs_of_four=5, many_images=1_000, many_heads=8)
+
+
+def rows(short: bool) -> list[Row]:
+    """Runs the benchmark."""
+    extent = SHORT if short else FULL
+    with tempfile.TemporaryDirectory() as folder:
+        small = Experiment(Path(folder) / "small", extent.many_images, size=16, sources=extent.many_heads)
+        large = Experiment(Path(folder) / "large", extent.images, size=128, sources=8)
+        return [
+            _epochs_of_a_head(large, extent.epochs, extent.rounds),
+            _four_heads(large, extent.epochs_of_four),
+            *_many_heads(small, extent.many_heads),
+        ]
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the benchmark; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=512, help="images in the train split (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=128, help="height and width in pixels (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=30, help="epochs of each head (default: %(default)s)")
-    parser.add_argument("--representation", choices=("dct", "pixel"), default="dct", help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(arguments)
-    if options.images < 2 * len(HEAD_COUNTS) * BATCH or options.size % 8 or options.epochs < 1:
-        parser.error(f"--images must be at least {4 * BATCH}, --size a multiple of 8, --epochs at least 1")
-    result = measure(options.images, options.size, options.epochs, options.representation)
-    if options.json:
-        print(json.dumps(result, indent=2))
-        return 0
-    print(
-        f"{options.images} images of {options.size} px, {options.representation}, {options.epochs} epochs a head: "
-        "images a CPU-second per epoch"
+    """Runs the benchmark alone; returns the exit code."""
+    options = benchmark_arguments(__doc__).parse_args(arguments)
+    settle_environment()
+    quiet_libraries(verbose=False)
+    import_tensorflow(verbose=False)
+    return show(rows(options.short), options.json)
+
+
+class Experiment:
+    """Images of several sources, a frozen primary module with whatever weights, and both ways of training a head."""
+
+    def __init__(self, folder: Path, images: int, size: int, sources: int) -> None:
+        from benchmarks.synthetic import transform_of
+        from components.features.parameters import InputParameters
+        from components.models.parameters import LayerParameters
+        from components.models.primary import build_primary
+
+        folder.mkdir()
+        self.images, self.size = images, size
+        self.splits = {
+            "train": _synthetic_split(folder, "train", images, size, sources),
+            "eval": _synthetic_split(folder, "eval", images // EVAL_SHARE, size, sources),
+        }
+        self.primary = build_primary((size, size, 1), False, LayerParameters(), seed=1)
+        self._transform = transform_of(size)
+        # A head asks for the representation alone: the size is that of its features.
+        self._inputs = InputParameters(representation="dct")
+
+    def features(self) -> "MiddleFeatures":
+        """Returns the middle features of both splits, in memory."""
+        from components.trainer.inputs import MemoryBudget
+        from components.trainer.middle_features import extract_middle_features
+
+        return extract_middle_features(self.primary, self.splits, self._transform, "dct", MemoryBudget(2**20))
+
+    def train(self, number: int, features: "MiddleFeatures", epochs: int, pool: "LearnerPool", batch: int) -> None:
+        """Trains and scores the head of source `number`, our way."""
+        from components.trainer.fitting import FittingOptions
+        from components.trainer.modules import train_head
+
+        options = FittingOptions(learners=pool)
+        parameters = _parameters(epochs, batch)
+        train_head(f"source{number:03d}", features, self.splits, self._inputs, parameters, options=options)
+
+    def published(self, epochs: int) -> Callable[[], object]:
+        """Returns what trains the head of source 0 for some epochs the published way, decoded inputs in memory."""
+        import keras
+        import numpy as np
+
+        from components.trainer.inputs import DecodedInputs
+
+        decoded, targets = {}, {}
+        for name, split in self.splits.items():
+            inputs = DecodedInputs(split, self._transform, "dct")
+            decoded[name] = np.concatenate(list(inputs.batches([np.arange(split.count)])))
+            targets[name] = [split.labels, (split.sources == "source000").astype(np.int32)]
+        model = _published_model(self.primary)
+        # The published loss; the detecting output's share of it is constant, since its module is frozen.
+        losses = ["binary_crossentropy", "binary_crossentropy"]
+        model.compile(keras.optimizers.Adam(_parameters(epochs, BATCH).learning_rate), losses)
+        validation = (decoded["eval"], targets["eval"])
+        return partial(
+            model.fit, decoded["train"], targets["train"],
+            batch_size=BATCH, epochs=epochs, validation_data=validation, verbose=0,
+        )  # fmt: skip
+
+    def multiplications_of_a_step(self) -> int:
+        """Returns the floating-point operations that a training step of a head does for each image.
+
+        The two convolutions run forwards and once more for the gradient of their weights; the second also for that of
+        its input, which the first one has no use for.
+        """
+        from components.models.primary import MIDDLE_CHANNELS
+
+        places, filters = (self.size // 4) ** 2, 32
+        first = 2 * places * 3 * 3 * MIDDLE_CHANNELS * filters
+        second = 2 * (places // 4) * 4 * 4 * filters * filters
+        return 2 * first + 3 * second
+
+
+def _epochs_of_a_head(experiment: Experiment, epochs: int, rounds: int) -> Row:
+    from benchmarks.machine import multiplied_per_second
+    from components.trainer.learners import LearnerPool
+
+    features, pool = experiment.features(), LearnerPool()
+    ways = {
+        "ours": partial(experiment.train, 0, features, epochs, pool, BATCH),
+        "yardstick": experiment.published(epochs),
+    }
+    taken = by_turns(ways, epochs * experiment.images, rounds)
+    ours, yardstick = taken["ours"], taken["yardstick"]
+    multiplied = experiment.multiplications_of_a_step() * ours.images_per_cpu_second
+    return Row(
+        f"a head's epoch, {experiment.size} px",
+        rate_ratio(ours, yardstick),
+        2.0,
+        "images a CPU-second",
+        ours,
+        yardstick,
+        limit={"float32 matrix product": multiplied / multiplied_per_second()},
+        note="on middle features in memory, against Keras fit of the whole model on inputs in memory",
     )
-    print(f"{'heads':>5} {'with cache':>12} {'without':>12} {'ratio':>7} {'without, decoding':>19} {'ratio':>7}")
-    for row in result["rows"]:
-        rates, ratios = row["images_per_cpu_second"], row["ratio"]
-        print(
-            f"{row['heads']:>5} {rates['with']:>12.0f} {rates['without']:>12.0f} {ratios['without']:>7.2f} "
-            f"{rates['without, decoding']:>19.0f} {ratios['without, decoding']:>7.2f}"
-        )
-    return 0
 
 
-def measure(images: int, size: int, epochs: int, representation: str) -> dict:  # noqa: PLR0915 (one experiment)
-    """Trains heads in each way.
+def _four_heads(experiment: Experiment, epochs: int) -> Row:
+    from components.trainer.learners import LearnerPool
 
-    Returns:
-        {"images", "size", "epochs", "representation", "rows": [{"heads", "images_per_cpu_second": {way: rate},
-        "cpu_seconds": {way: seconds}, "ratio": {way: rate with the cache over rate of that way}}]}
-    """
-    import keras
-    import numpy as np
-    import tensorflow as tf
+    def train_heads(count: int) -> None:
+        features, pool = experiment.features(), LearnerPool()
+        for number in range(count):
+            experiment.train(number, features, epochs, pool, BATCH)
 
-    from components.features import dct, image
-    from components.features.parameters import InputParameters
-    from components.models.parameters import LayerParameters
-    from components.models.primary import build_primary
-    from components.models.secondary import build_secondary
-    from components.trainer.examples import Split
-    from components.trainer.inputs import DecodedInputs, MemoryBudget, ModelInputs, StoredInputs, image_inputs
-    from components.trainer.loop import LabelledInputs, train
-    from components.trainer.middle_features import extract_middle_features
+    train_heads(1)  # kernels are chosen once, for neither's account
+    with measured(epochs * experiment.images) as one:
+        train_heads(1)
+    with measured(4 * epochs * experiment.images) as four:
+        train_heads(4)
+    each = (four.cpu_seconds - one.cpu_seconds) / 3
+    once = one.cpu_seconds - each
+    return Row(
+        f"four heads of {epochs} epochs over one, {experiment.size} px",
+        four.cpu_seconds / one.cpu_seconds,
+        2.5,
+        "CPU seconds",
+        four,
+        one,
+        at_most=True,
+        note=f"a head takes {each:.2f} s, {each / epochs:.2f} s an epoch; extraction and tracing {once:.2f} s once",
+    )
+
+
+def _many_heads(experiment: Experiment, heads: int) -> list[Row]:
+    from components.trainer.learners import LearnerPool
+
+    features, pool = experiment.features(), LearnerPool()
+    experiment.train(0, features, 1, pool, 4 * BATCH)  # traced, for no half's account
+    halves = []
+    for numbers in (range(heads // 2), range(heads // 2, heads)):
+        with measured(experiment.images * len(numbers)) as half:
+            for number in numbers:
+                experiment.train(number, features, 1, pool, 4 * BATCH)
+        halves.append(half)
+    earlier, later = halves
+    name = f"{heads} heads on {experiment.images:,} images, {experiment.size} px"
+    return [
+        _of_halves(f"{name}: time", later.cpu_seconds / earlier.cpu_seconds, "CPU seconds", later, earlier),
+        _of_halves(f"{name}: memory", later.peak_bytes / earlier.peak_bytes, "peak memory", later, earlier),
+    ]
+
+
+def _of_halves(name: str, ratio: float, of: str, later: Measurement, earlier: Measurement) -> Row:
+    return Row(name, ratio, 1.1, of, later, earlier, at_most=True, note="the later half of the heads over the earlier")
+
+
+def _parameters(epochs: int, batch: int) -> "TrainingParameters":
     from components.trainer.parameters import TrainingParameters
 
-    inputs = InputParameters(representation=representation, size=size)
-    primary = build_primary(inputs.shape, representation == "pixel", LayerParameters(), seed=1)
-    primary_with_middle = keras.Model(primary.input, [primary.get_layer("dRelu_04").output, primary.output])
-    forward = tf.function(lambda batch: primary_with_middle(batch, training=False), reduce_retracing=True)
-
-    def transform(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        windows = image.decode_windows(encoded, size)
-        spectrum = dct.log_spectrum(image.grey(windows))
-        return {"pixel": image.pixels(windows), "dct": (spectrum - 4.0) / 1.5}
-
-    class ThroughPrimary:
-        """Middle features that are computed whenever they are asked for."""
-
-        def __init__(self, source: ModelInputs) -> None:
-            self._source = source
-            self.count = source.count
-
-        def batches(self, indices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-            return (forward(batch)[0].numpy() for batch in self._source.batches(indices))
-
-    with tempfile.TemporaryDirectory() as folder:
-        split = _synthetic_split(Path(folder) / "examples.tfrecord.gz", images, size, Split)
-        decoded = image_inputs(split, transform, inputs, MemoryBudget(2**20))
-
-        def with_cache() -> ModelInputs:
-            budget = MemoryBudget(2**20)
-            found = extract_middle_features(primary, {"train": split}, transform, representation, budget)
-            return StoredInputs(found["train"])
-
-        ways: dict[str, Callable[[], ModelInputs]] = {
-            "with": with_cache,
-            "without": lambda: ThroughPrimary(decoded),
-            "without, decoding": lambda: ThroughPrimary(DecodedInputs(split, transform, representation)),
-        }
-
-        def train_heads(way: str, heads: int, epochs: int) -> float:
-            """Returns the CPU seconds."""
-            started = time.process_time()
-            features = ways[way]()
-            seconds = time.process_time() - started
-            for number in range(heads):
-                targets = (np.arange(images) % 8 == number).astype(np.int32)
-                labelled = LabelledInputs(features, targets, np.ones(images, np.float32))
-                # A batch of eval images: the benchmark is of training.
-                few = LabelledInputs(StoredInputs(next(iter(features.batches([np.arange(BATCH)])))), targets[:BATCH],
-                                     np.ones(BATCH, np.float32))  # fmt: skip
-                shape = (size // 4, size // 4, 16)
-                head = build_secondary(shape, representation == "pixel", LayerParameters(), seed=number)
-                clock.ends.clear()
-                train(head, labelled, few, TrainingParameters(epochs=epochs + 1, early_stopping=epochs + 1))
-                seconds += clock.ends[-1] - clock.ends[0]
-            return seconds
-
-        logger = logging.getLogger("components.trainer.loop")
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        logger.addHandler(clock := _EpochClock())
-        for way in ways:  # kernels are chosen once, for no way's account
-            train_heads(way, 1, 1)
-        rows = []
-        for heads in HEAD_COUNTS:
-            seconds = {way: train_heads(way, heads, epochs) for way in ways}
-            rates = {way: heads * epochs * images / value for way, value in seconds.items()}
-            rows.append(
-                {
-                    "heads": heads,
-                    "images_per_cpu_second": rates,
-                    "cpu_seconds": seconds,
-                    "ratio": {way: rates["with"] / rates[way] for way in ways if way != "with"},
-                }
-            )
-    return {"images": images, "size": size, "epochs": epochs, "representation": representation, "rows": rows}
+    return TrainingParameters(epochs=epochs, early_stopping=epochs, batch_size=batch)
 
 
-class _EpochClock(logging.Handler):
-    """Notes the process's CPU time at the end of every epoch."""
+def _published_model(primary: "keras.Model") -> "keras.Model":
+    """Returns a frozen primary module and an untrained head on its middle features, as one model of two outputs."""
+    import keras
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.ends: list[float] = []
+    from components.models.parameters import LayerParameters
+    from components.models.primary import MIDDLE_LAYER
+    from components.models.secondary import build_secondary
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if hasattr(record, "training_progress"):
-            self.ends.append(time.process_time())
+    middle = primary.get_layer(MIDDLE_LAYER).output
+    head = build_secondary(middle.shape[1:], False, LayerParameters(), seed=0)
+    model = keras.Model(primary.input, [primary.output, head(middle)])
+    primary.trainable = False
+    return model
 
 
-def _synthetic_split(path: Path, images: int, size: int, split: type) -> object:
-    """Writes images of smoothed noise, as TFRecord of tf.Example; half of them labelled fake."""
+def _synthetic_split(folder: Path, name: str, images: int, size: int, sources: int) -> "Split":
+    """Writes a split whose images belong to as many sources as asked for, by turns."""
     import numpy as np
-    import tensorflow as tf
 
-    from components.features import names
+    from benchmarks.synthetic import encoded_images, read_dataset, write_dataset
 
-    draw = np.random.default_rng(0)
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for _ in range(images):
-            coarse = draw.integers(0, 256, (size // 8, size // 8, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
-            picture = (coarse // 2 + draw.integers(0, 32, coarse.shape, np.uint8)).astype(np.uint8)
-            encoded = tf.io.encode_png(picture).numpy()
-            feature = {names.IMAGE_BYTES: tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))}
-            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-    labels = np.arange(images, dtype=np.int32) % 2
-    numbers = np.array([f"{number:06d}" for number in range(images)])
-    return split("train", (str(path),), labels, numbers, numbers)
+    path = folder / f"{name}.tfrecord.gz"
+    write_dataset(path, encoded_images(images, size))
+    of_source = np.array([f"source{number % sources:03d}" for number in range(images)])
+    return replace(read_dataset(path), name=name, sources=of_source)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def rows(short: bool) -> list[Row]:
             "servable with heatmaps", rate_ratio(explained["ours"], explained["script"]), 5, "images/CPU-s",
             explained["ours"], explained["script"],
             limit={"matrix products": share(explained["ours"], one_head)},
-            note=f"the network alone: {rate_ratio(explained['network'], explained['script']):.1f} times the script's rate",
+            note=f"the network alone: {rate_ratio(explained['network'], explained['script']):.1f}",
         ),
         Row(
             f"{MANY} heads against one", rate_ratio(many["one"], many["hundred"]), 12, "CPU-s an image",

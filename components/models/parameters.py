@@ -6,6 +6,8 @@ from pydantic import Field
 
 from components.parameters import Parameters
 
+Precision = Literal["float32", "bfloat16", "float16"]  # of convolutions and activations in a training step
+
 
 class LayerParameters(Parameters):
     """How layers start and how batch normalisation averages.

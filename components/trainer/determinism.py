@@ -31,3 +31,8 @@ def deterministic_operations(wanted: bool) -> Iterator[None]:
         yield
     finally:
         disable_op_determinism()
+
+
+def operations_are_deterministic() -> bool:
+    """Returns whether TensorFlow's operations are deterministic now."""
+    return bool(is_op_determinism_enabled())

@@ -1,4 +1,4 @@
-"""Reading the Examples artifact: labels by name, images as model inputs.
+"""Reading the Examples artifact: labels by name, images as they are encoded.
 
 Images stay encoded on disk and are decoded by the transform graph inside the input pipeline, so that training sees
 exactly what serving will see.
@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.features import names
-from components.features.transform import TransformFunction
+
+_PARSED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_split(name: str, files: Sequence[str]) -> Split:
     labels: list[np.ndarray] = []
     sources: list[str] = []
     paths: list[str] = []
-    for batch in _records(files).batch(1024).map(lambda records: tf.io.parse_example(records, spec)):
+    for batch in _records(files).batch(_PARSED_AT_ONCE).map(lambda records: tf.io.parse_example(records, spec)):
         labels.append(batch[names.LABEL].numpy())
         sources.extend(value.decode() for value in batch[names.SOURCE].numpy())
         paths.extend(value.decode() for value in batch[names.PATH].numpy())
@@ -76,24 +77,16 @@ def read_split(name: str, files: Sequence[str]) -> Split:
     )
 
 
-def model_inputs(split: Split, transform: TransformFunction, representation: str, batch_size: int) -> tf.data.Dataset:
-    """Returns the model inputs of a split, in file order.
-
-    Returns:
-        Dataset of float32 (batch, height, width, channels); the last batch may be smaller, none is dropped.
-    """
-    return (
-        image_bytes(split)
-        .batch(batch_size)
-        .map(lambda encoded: transform(encoded)[representation], num_parallel_calls=2)
-        .prefetch(2)
-    )
-
-
 def image_bytes(split: Split) -> tf.data.Dataset:
     """Returns the encoded images of a split, in file order: dataset of string scalars."""
+    return image_batches(split).unbatch()
+
+
+def image_batches(split: Split) -> tf.data.Dataset:
+    """Returns the same, some hundreds at a time, as a step costs as much as reading an image: string (batch,)."""
     spec = {names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
-    return _records(split.files).map(lambda record: tf.io.parse_single_example(record, spec)[names.IMAGE_BYTES])
+    parsed = _records(split.files).batch(_PARSED_AT_ONCE).map(lambda records: tf.io.parse_example(records, spec))
+    return parsed.map(lambda features: features[names.IMAGE_BYTES])
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:

@@ -1,8 +1,10 @@
 """From inputs and targets to a trained module: what all kinds of training have in common."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,7 +14,8 @@ from components.evaluator.operating_point import OperatingPoint, choose_threshol
 from components.trainer.checkpoints import Checkpoint
 from components.trainer.examples import Split
 from components.trainer.inputs import ModelInputs, SelectedInputs
-from components.trainer.loop import LabelledInputs, scores, train
+from components.trainer.learners import LearnerPool
+from components.trainer.loop import LabelledInputs, Learner, scores, train
 from components.trainer.parameters import TrainingParameters
 from components.trainer.sampling import class_weights
 from components.trainer.strategies import Replicas, synchronise_batch_normalisation
@@ -32,6 +35,8 @@ class FittingOptions:
         checkpoint: where the state is kept after each epoch; None keeps none.
         scratch: folder for temporary files; None is the system's.
         replicas: the devices that train together.
+        learners: where learners of earlier trainings are found and this one's is left, so that TensorFlow traces its
+            functions once a process; of use on one device alone. None makes a learner for this training.
     """
 
     start: keras.Model | None = None
@@ -39,6 +44,7 @@ class FittingOptions:
     checkpoint: Checkpoint | None = None
     scratch: Path | None = None
     replicas: Replicas = field(default_factory=Replicas)
+    learners: LearnerPool | None = None
 
 
 def fit_module(
@@ -86,19 +92,19 @@ def fit_module(
         distributed = build() if options.replicas.strategy else model
         distributed.set_weights(model.get_weights())
     synchronise_batch_normalisation(distributed, options.replicas.count > 1)
-    history = train(
-        distributed, labelled["train"], labelled["eval"], parameters, name,
-        options.logs, options.replicas, options.checkpoint,
-    )  # fmt: skip
-    # A model without the strategy's variables: what is saved and served knows nothing of how it was trained.
-    model.set_weights(distributed.get_weights())
-    scored = {
-        split: SplitScores(
-            targets[split], scores(model, inputs[split], parameters.batch_size), of_split.sources, of_split.paths
-        )
-        for split, of_split in splits.items()
-        if split != "train"
-    }
+    with _learner(options, model, parameters) as learner:
+        history = train(
+            distributed, labelled["train"], labelled["eval"], parameters, name,
+            options.logs, options.replicas, options.checkpoint, learner,
+        )  # fmt: skip
+        # A model without the strategy's variables: what is saved and served knows nothing of how it was trained.
+        model.set_weights(distributed.get_weights())
+        score = learner.scores if learner else partial(scores, model, batch_size=parameters.batch_size)
+        scored = {
+            split: SplitScores(targets[split], score(inputs[split]), of_split.sources, of_split.paths)
+            for split, of_split in splits.items()
+            if split != "train"
+        }
     rule = parameters.operating_point
     point = _ARGMAX if classes else choose_threshold(
         scored["eval"].labels, scored["eval"].scores, rule.rule, rule.threshold
@@ -106,6 +112,15 @@ def fit_module(
     # Epochs that ran before an interruption took their time as well.
     seconds = max(time.monotonic() - started, sum(history.seconds))
     return TrainedModule(model, point, history, scored, seconds, classes)
+
+
+def _learner(
+    options: FittingOptions, model: keras.Model, parameters: TrainingParameters
+) -> contextlib.AbstractContextManager[Learner | None]:
+    """Returns the context in which a learner of the pool is this training's own."""
+    if options.learners is None or options.replicas.strategy is not None:
+        return contextlib.nullcontext()
+    return options.learners.borrow(model, parameters)
 
 
 def in_order_of_paths(split: Split, labelled: LabelledInputs) -> LabelledInputs:

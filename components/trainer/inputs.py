@@ -5,18 +5,22 @@ What lies on disk is a temporary file without a name: it is gone with the proces
 
 import mmap
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
-from components.trainer.examples import Split, image_bytes, model_inputs
+from components.trainer.ahead import computed_ahead
+from components.trainer.examples import Split, image_batches
 
-_FILL_BATCH = 64
+Batch: TypeAlias = np.ndarray | tf.Tensor
+
+_GROUP = 8  # images that are decoded together
 
 
 class ModelInputs(Protocol):
@@ -26,8 +30,11 @@ class ModelInputs(Protocol):
     def count(self) -> int:
         """Number of images."""
 
-    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yields the inputs of each batch of indices, int64 (batch,), as float32 (batch, ...), in the order given."""
+    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
+        """Yields the inputs of each batch of indices, int64 (batch,), in the order given.
+
+        They are float32 (batch, ...): NumPy arrays, or tensors where TensorFlow made them.
+        """
 
 
 class MemoryBudget:
@@ -63,7 +70,7 @@ class StoredInputs:
         """Number of images."""
         return len(self.array)
 
-    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices."""
         return (self.array[batch] for batch in indices)
 
@@ -89,9 +96,9 @@ class DecodedInputs:
     ) -> None:
         ends = [0]
         with tempfile.TemporaryFile(dir=folder) as file:
-            for image in image_bytes(split).as_numpy_iterator():
-                file.write(image)
-                ends.append(ends[-1] + len(image))
+            for images in image_batches(split).as_numpy_iterator():
+                file.writelines(images)
+                ends.extend((ends[-1] + np.cumsum([len(image) for image in images])).tolist())
             if len(ends) - 1 != split.count:
                 raise ValueError(_changed(split, len(ends) - 1))
             file.flush()
@@ -106,17 +113,56 @@ class DecodedInputs:
         """Number of images."""
         return len(self._ends) - 1
 
-    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; decodes ahead of what is asked for."""
-        encoded = tf.data.Dataset.from_generator(
-            lambda: (self._images(batch) for batch in indices), output_signature=tf.TensorSpec([None], tf.string)
-        )
-        decoded = encoded.map(self._decode, num_parallel_calls=2, deterministic=True).prefetch(2)
-        return decoded.as_numpy_iterator()
+        return computed_ahead(self.decode, indices)
 
-    def _images(self, batch: np.ndarray) -> np.ndarray:
+    def decode(self, batch: np.ndarray) -> tf.Tensor:
+        """Returns the inputs of one batch of indices: float32 (batch, ...); may be called on several threads."""
         starts, ends = self._ends[batch], self._ends[batch + 1]
-        return np.array([self._encoded[start:end] for start, end in zip(starts, ends, strict=True)], object)
+        encoded = [self._encoded[start:end] for start, end in zip(starts, ends, strict=True)]
+        return self._decode(tf.constant(encoded, tf.string, (len(batch),)))
+
+
+class KeptInputs:
+    """Inputs that are decoded when they are first asked for, and kept: the first batch waits for few others.
+
+    On some processors the last bits of a matrix product depend on what else is in its batch. Images are therefore
+    decoded in groups of a few that follow each other in the order of paths: whoever is asked for first, each is always
+    decoded with the same others.
+
+    Args:
+        decoded: where they come from.
+        paths: str (count,), of the images.
+        shape: of one input.
+    """
+
+    def __init__(self, decoded: DecodedInputs, paths: np.ndarray, shape: tuple[int, ...]) -> None:
+        self._decoded = decoded
+        self._kept = np.empty((decoded.count, *shape), np.float32)
+        self._order = np.argsort(paths, kind="stable")
+        self._group_of = np.empty(decoded.count, np.int64)
+        self._group_of[self._order] = np.arange(decoded.count) // _GROUP
+        self._lock = threading.Lock()
+        self._is_kept = np.zeros(-(-decoded.count // _GROUP), bool)
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self._kept)
+
+    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
+        """Yields the inputs of each batch of indices; decodes ahead what is not kept yet."""
+        return computed_ahead(self._get, indices)
+
+    def _get(self, batch: np.ndarray) -> np.ndarray:
+        groups = np.unique(self._group_of[batch])
+        with self._lock:  # nothing is decoded twice; one group keeps all cores busy
+            for group in groups[~self._is_kept[groups]]:
+                members = self._order[group * _GROUP : (group + 1) * _GROUP]
+                self._kept[members] = self._decoded.decode(members)
+                self._is_kept[group] = True
+        return self._kept[batch]
 
 
 class SelectedInputs:
@@ -136,7 +182,7 @@ class SelectedInputs:
         """Number of images."""
         return len(self._chosen)
 
-    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices."""
         return self._inputs.batches(self._chosen[batch] for batch in indices)
 
@@ -157,12 +203,9 @@ def image_inputs(
         budget: what is kept in memory is taken from it.
         folder: for a temporary file of encoded images.
     """
-    shape = (split.count, *inputs.shape)
-    if not budget.grants(_bytes_of(shape)):
-        return DecodedInputs(split, transform, inputs.representation, folder)
-    decoded = np.empty(shape, np.float32)
-    fill(decoded, model_inputs(split, transform, inputs.representation, _FILL_BATCH).as_numpy_iterator(), split)
-    return StoredInputs(decoded)
+    decoded = DecodedInputs(split, transform, inputs.representation, folder)
+    in_memory = budget.grants(_bytes_of((split.count, *inputs.shape)))
+    return KeptInputs(decoded, split.paths, inputs.shape) if in_memory else decoded
 
 
 def allocate(shape: tuple[int, ...], budget: MemoryBudget, folder: Path | None = None) -> np.ndarray:
@@ -178,20 +221,6 @@ def allocate(shape: tuple[int, ...], budget: MemoryBudget, folder: Path | None =
     with tempfile.TemporaryFile(dir=folder) as file:
         # The mapping keeps the file open; nothing else does, and no name leads to it.
         return np.memmap(file, np.float32, "w+", shape=shape)
-
-
-def fill(room: np.ndarray, batches: Iterable[np.ndarray], split: Split) -> None:
-    """Writes batches into an array, one after the other.
-
-    Raises:
-        ValueError: if they are not as many rows as the array has.
-    """
-    start = 0
-    for batch in batches:
-        room[start : start + len(batch)] = batch[: len(room) - start]
-        start += len(batch)
-    if start != len(room):
-        raise ValueError(_changed(split, start))
 
 
 def _changed(split: Split, images: int) -> str:

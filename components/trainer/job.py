@@ -1,5 +1,6 @@
 """One training as a description that another process can carry out: what goes in, how, and where results go."""
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from components.trainer.determinism import deterministic_operations
 from components.trainer.examples import Split, read_split
 from components.trainer.fitting import FittingOptions
 from components.trainer.inputs import MemoryBudget
+from components.trainer.learners import process_learners
 from components.trainer.middle_features import MiddleFeatures, extract_middle_features, process_store
 from components.trainer.modules import train_head, train_primary
 from components.trainer.parameters import BaselineParameters, TrainingParameters
@@ -113,6 +115,7 @@ def _train(
         return train_baseline(job.baseline, splits, transform, job.inputs, job.source, job.sources, job.level, options)
     if job.primary:
         features = _middle_features(job, splits, transform)
+        options = dataclasses.replace(options, learners=process_learners())
         return train_head(job.source, features, splits, job.inputs, job.training, job.level, options)
     return train_primary(splits, transform, job.inputs, job.training, options)
 

@@ -7,7 +7,7 @@ takes up a training that was interrupted.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.evaluator.metrics import roc_auc
+from components.models.parameters import Precision
+from components.models.training_view import training_view
 from components.trainer.checkpoints import Checkpoint, TrainingState
 from components.trainer.inputs import ModelInputs
 from components.trainer.parameters import TrainingParameters
@@ -74,6 +76,7 @@ def train(
     logs: Path | None = None,
     replicas: Replicas | None = None,
     checkpoint: Checkpoint | None = None,
+    learner: "Learner | None" = None,
 ) -> History:
     """Trains a model in place and leaves it with the weights of its best epoch.
 
@@ -86,6 +89,8 @@ def train(
         logs: folder for TensorBoard; None writes none.
         replicas: the devices that train together; None is one.
         checkpoint: where the state is kept after each epoch, and taken up from; None keeps none.
+        learner: one of a model of the same layers and of the same parameters, which trains in this model's stead; it
+            ends with the same weights. None makes one.
 
     Returns:
         What each epoch measured, those before an interruption included.
@@ -94,7 +99,10 @@ def train(
         FloatingPointError: if the loss stops being a finite number.
     """
     replicas = replicas or Replicas()
-    learner = _Learner(model, parameters, replicas)
+    if learner is None:
+        learner = Learner(model, parameters, replicas)
+    else:
+        learner.begin(model.get_weights())
     history, best_weights = History(), model.get_weights()
     state = checkpoint.read(learner.state(history, best_weights)) if checkpoint else None
     if state:
@@ -120,14 +128,15 @@ def train(
         history.val_roc_auc.append(val_roc_auc)
         history.seconds.append(time.monotonic() - started)
         if epoch == 0 or _rank(history, epoch, parameters) < _rank(history, history.best_epoch, parameters):
-            history.best_epoch, best_weights = epoch, model.get_weights()
+            history.best_epoch, best_weights = epoch, learner.model.get_weights()
         if checkpoint:
             checkpoint.write(learner.state(history, best_weights))
         _summarise(writer, history, epoch)
         if replicas.is_chief:
             _report(name, history, epoch, parameters)
     writer.close()
-    model.set_weights(best_weights)
+    learner.model.set_weights(best_weights)
+    model.set_weights(best_weights)  # the same one, unless the learner brought its own
     return history
 
 
@@ -142,29 +151,38 @@ def scores(model: keras.Model, inputs: ModelInputs, batch_size: int) -> np.ndarr
     Returns:
         float32 (count,), 0..1, for one sigmoid output; float32 (count, classes) for a softmax.
     """
-    predict = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
-    batches = inputs.batches(_in_order(inputs.count, batch_size))
-    scored = np.concatenate([predict(tf.convert_to_tensor(batch)).numpy() for batch in batches])
-    return scored[:, 0] if scored.shape[1] == 1 else scored
+    return _scores(_scoring(model), inputs, batch_size)
 
 
-class _Learner:
-    """A model with its optimizer, on all devices of a training."""
+class Learner:
+    """A model with its optimizer, on all devices of a training, and the functions that TensorFlow traced for them.
+
+    Args:
+        model: its last layer is dense; built in the scope of the strategy.
+        parameters: of the training.
+        replicas: the devices that train together.
+    """
 
     def __init__(self, model: keras.Model, parameters: TrainingParameters, replicas: Replicas) -> None:
-        self._model, self._parameters, self._replicas = model, parameters, replicas
+        self.model, self._parameters, self._replicas = model, parameters, replicas
         with replicas.scope():
             # The learning rate of this training, whatever an earlier one had: moments start at zero too.
-            self._optimizer = keras.optimizers.Adam(parameters.learning_rate)
+            self._optimizer = _optimizer(parameters)
             self._optimizer.build(model.trainable_variables)
-            logits = _logits(model)
+            logits = _logits(model, parameters.precision)
         self._classes = int(model.output_shape[-1])
-        step = _training_step(model, logits, self._optimizer)
+        step = replicas.compiled(_training_step(model, logits, self._optimizer))
 
         self._step = tf.function(lambda *values: replicas.sum(replicas.run(step, values)), reduce_retracing=True)
         self._predict = tf.function(
             lambda inputs: replicas.run(lambda share: logits(share, False), (inputs,)), reduce_retracing=True
         )
+        self._score = _scoring(model)
+        self._untrained_optimizer = self._optimizer_state()
+
+    def begin(self, weights: list[np.ndarray]) -> None:
+        """Starts anew, as a learner that was just made: with these weights, and an optimizer that took no step."""
+        self._set(weights, self._untrained_optimizer)
 
     def run_epoch(self, training: LabelledInputs, epoch: int) -> float:
         """Takes a step on each batch of an epoch; returns the mean loss over its images."""
@@ -189,45 +207,76 @@ class _Learner:
         # Every process filled the rows of its own shares; a sum with zeros is exact, so that all decide alike.
         return self._replicas.sum_of_processes(logits)
 
+    def scores(self, inputs: ModelInputs) -> np.ndarray:
+        """Scores images with the model as it is, on one device; see `scores`."""
+        return _scores(self._score, inputs, self._parameters.batch_size)
+
     def state(self, history: History, best_weights: list[np.ndarray]) -> TrainingState:
         """Returns all that the next epoch depends on."""
-        optimizer = [np.asarray(variable) for variable in self._optimizer.variables]
-        return TrainingState(self._model.get_weights(), optimizer, best_weights, history.to_dict())
+        return TrainingState(self.model.get_weights(), self._optimizer_state(), best_weights, history.to_dict())
 
     def restore(self, state: TrainingState) -> None:
         """Sets weights and optimizer."""
-        self._model.set_weights(state.weights)
-        for variable, value in zip(self._optimizer.variables, state.optimizer, strict=True):
+        self._set(state.weights, state.optimizer)
+
+    def _set(self, weights: Sequence[np.ndarray], optimizer: Sequence[np.ndarray]) -> None:
+        self.model.set_weights(weights)
+        for variable, value in zip(self._optimizer.variables, optimizer, strict=True):
             variable.assign(value)
+
+    def _optimizer_state(self) -> list[np.ndarray]:
+        # Copies: on a CPU an array may be a view on the variable, which goes on changing.
+        return [np.array(variable) for variable in self._optimizer.variables]
 
     def _shared(
         self, inputs: ModelInputs, batches: list[np.ndarray]
     ) -> Iterator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]]:
         """Yields each batch, the shares that the devices of this process take of it, and the inputs of the shares."""
         shares = [self._replicas.shares(batch) for batch in batches]
-        arrays = inputs.batches(share for batch in shares for share in batch)
+        arrays = self._replicas.placed(inputs.batches(share for batch in shares for share in batch))
         for batch, its_shares in zip(batches, shares, strict=True):
             yield batch, its_shares, [next(arrays) for _ in its_shares]
+
+
+def _scoring(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    return tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+
+
+def _scores(score: Callable[[tf.Tensor], tf.Tensor], inputs: ModelInputs, batch_size: int) -> np.ndarray:
+    batches = inputs.batches(_in_order(inputs.count, batch_size))
+    scored = np.concatenate([score(tf.convert_to_tensor(batch)).numpy() for batch in batches])
+    return scored[:, 0] if scored.shape[1] == 1 else scored
 
 
 def _training_step(
     model: keras.Model, logits: Callable[[tf.Tensor, bool], tf.Tensor], optimizer: keras.optimizers.Optimizer
 ) -> Callable[..., tf.Tensor]:
     variables = model.trainable_variables
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
     def step(inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             # Divided by the size of the whole batch: summed over devices, it is the mean over the batch.
             loss = tf.reduce_sum(weights * _cross_entropy(targets, logits(inputs, True))) / size
+            # Small gradients would vanish in float16; the optimizer divides what it gets by the same scale.
+            scaled = optimizer.scale_loss(loss) if scales else loss
         # Keras adds up the gradients of all devices before it applies them.
-        optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
+        optimizer.apply(tape.gradient(scaled, [variable.value for variable in variables]), variables)
         return loss
 
     return step
 
 
-def _logits(model: keras.Model) -> Callable[[tf.Tensor, bool], tf.Tensor]:
-    """Returns the function (inputs, training) -> model outputs before the sigmoid or softmax, (batch, outputs).
+def _optimizer(parameters: TrainingParameters) -> keras.optimizers.Optimizer:
+    """Returns Adam; for float16 with a scale of the loss that follows the gradients."""
+    adam = keras.optimizers.Adam(parameters.learning_rate)
+    return keras.optimizers.LossScaleOptimizer(adam) if parameters.precision == "float16" else adam
+
+
+def _logits(model: keras.Model, precision: Precision) -> Callable[[tf.Tensor, bool], tf.Tensor]:
+    """Returns the function (inputs, training) -> model outputs before the sigmoid or softmax, float32 (batch, outputs).
+
+    `precision` is that of training; the eval split is judged in float32, as the model will be served.
 
     Cross-entropy of a probability that was rounded to 0 or 1 has no gradient; that of its logit has.
     """
@@ -235,9 +284,11 @@ def _logits(model: keras.Model) -> Callable[[tf.Tensor, bool], tf.Tensor]:
     if not isinstance(decision, keras.layers.Dense):
         raise ValueError(f"model: its last layer must be dense, got {type(decision).__name__} '{decision.name}'.")
     features = keras.Model(model.input, decision.input)
+    trained_features = training_view(features, precision)
 
     def logits(inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        return tf.matmul(features(inputs, training=training), decision.kernel) + decision.bias
+        found = (trained_features if training else features)(inputs, training=training)
+        return tf.matmul(tf.cast(found, tf.float32), decision.kernel) + decision.bias
 
     return logits
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.models.parameters import LayerParameters
+from components.models.parameters import LayerParameters, Precision
 from components.parameters import Parameters
 
 BaselineArchitecture = Literal["gdaconv", "postpool", "notl"]
@@ -39,6 +39,8 @@ class TrainingParameters(Parameters):
             length. Balanced training batches need no class weights, which then apply to the eval split alone.
         seed: of initial weights and shuffling.
         deterministic: the same seed gives the same weights on the same machine, bit by bit.
+        precision: "float32"; or, for GPUs, "bfloat16" or "float16", in which convolutions and activations of a training
+            step compute. Weights, batch normalisation and the decision stay in float32, and so do all scores.
         layers: initialisation and batch normalisation.
         operating_point: how the threshold is chosen.
         memory_budget_mb: what is computed from images (decoded inputs, middle features) is kept in memory up to this
@@ -58,6 +60,7 @@ class TrainingParameters(Parameters):
     sampling: Literal["shuffled", "balanced"] = "shuffled"
     seed: int = Field(default=2021, ge=0, lt=2**31)
     deterministic: bool = True
+    precision: Precision = "float32"
     layers: LayerParameters = LayerParameters()
     operating_point: OperatingPointParameters = OperatingPointParameters()
     memory_budget_mb: int = Field(default=1024, ge=0)

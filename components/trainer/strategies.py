@@ -5,12 +5,14 @@ are summed over all of them, so that a step does what one device would do with t
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from components.trainer.ahead import computed_ahead
 
 
 class Replicas:
@@ -53,6 +55,24 @@ class Replicas:
         if self.strategy is None:
             return next(tensors)
         return self.strategy.experimental_distribute_values_from_function(lambda _: next(tensors))
+
+    def placed(self, arrays: Iterable[Any]) -> Iterator[Any]:
+        """Yields inputs for `bundle`; on a single GPU copied to it while it computes, else as they come.
+
+        tf.distribute copies to several devices itself.
+        """
+        return computed_ahead(_on_gpu, arrays, depth=1) if self._is_one_gpu else iter(arrays)
+
+    def compiled(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a step as it runs fastest: compiled by XLA on a single GPU, as it is elsewhere.
+
+        On a CPU XLA's convolutions are slower than oneDNN's, and a compiled function cannot speak to other devices.
+        """
+        return tf.function(step, jit_compile=True) if self._is_one_gpu else step
+
+    @property
+    def _is_one_gpu(self) -> bool:
+        return self.strategy is None and bool(tf.config.list_logical_devices("GPU"))
 
     def run(self, step: Callable[..., Any], bundles: Sequence[Any]) -> Any:
         """Calls a step on each device of this process.
@@ -103,6 +123,11 @@ def synchronise_batch_normalisation(model: keras.Model, synchronised: bool) -> N
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = synchronised
+
+
+def _on_gpu(array: Any) -> tf.Tensor:
+    with tf.device("GPU:0"):
+        return tf.identity(array)
 
 
 def _local_numbers(strategy: tf.distribute.Strategy) -> list[int]:

@@ -19,7 +19,7 @@ TRAINING = TrainingParameters(epochs=4, early_stopping=10, batch_size=16, learni
 KILLED = """
 import os, signal
 from components.trainer import inputs, loop
-order, batches = loop.epoch_order, inputs.StoredInputs.batches
+order, batches = loop.epoch_order, inputs.KeptInputs.batches
 
 def dying_batches(self, indices):
     for number, batch in enumerate(batches(self, indices)):
@@ -29,7 +29,7 @@ def dying_batches(self, indices):
 
 def spied_order(targets, sampling, seed, epoch):
     if epoch == 2:
-        inputs.StoredInputs.batches = dying_batches
+        inputs.KeptInputs.batches = dying_batches
     return order(targets, sampling, seed, epoch)
 
 loop.epoch_order = spied_order

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.examples import image_bytes, model_inputs, read_split
+from components.trainer.examples import image_bytes, read_split
 from tests.images import REAL, SMOOTH, STRIPES, encode, write_examples
-from tests.transforms import FixedTransform
 
 COUNT = 10
 
@@ -21,10 +20,6 @@ def numbered_split(tmp_path_factory):
         write_examples(folder / f"examples-{shard}.tfrecord.gz", part)
     # In an order that is not that of the names, as a glob may give it.
     return read_split("train", [str(folder / f"examples-{shard}.tfrecord.gz") for shard in (2, 0, 1)])
-
-
-def numbers_of(images) -> list[int]:
-    return [round(float(value)) for value in (np.mean(images, axis=(1, 2, 3)) + 1.0) * 127.5 / 20]
 
 
 def test_a_split_gives_labels_sources_and_paths_in_the_order_of_its_images(numbered_split):
@@ -44,15 +39,3 @@ def test_a_split_without_an_image_is_refused_by_name(tmp_path):
     write_examples(tmp_path / "examples-0.tfrecord.gz", [])
     with pytest.raises(ValueError, match=r"split 'eval': holds no image\. Prepare the dataset"):
         read_split("eval", [str(tmp_path / "examples-0.tfrecord.gz")])
-
-
-def test_model_inputs_keep_the_order_and_the_last_partial_batch(numbered_split):
-    transform = FixedTransform()
-    dataset = list(model_inputs(numbered_split, transform, "pixel", batch_size=4))
-    assert [len(batch) for batch in dataset] == [4, 4, 2]
-    assert [number for batch in dataset for number in numbers_of(batch)] == list(range(COUNT))
-
-
-def test_model_inputs_are_the_representation_that_was_asked_for(numbered_split):
-    (batch,) = model_inputs(numbered_split, FixedTransform(), "dct", batch_size=COUNT)
-    assert batch.shape == (COUNT, 32, 32, 1)

@@ -1,0 +1,185 @@
+"""DCT statistics: the Transform node's analysis against a loop over images.
+
+    python benchmarks/dct_statistics.py [--short] [--json]
+
+Both read the same PNG files and give, for every coefficient of the log-spectrum, its mean and variance. Ours is what
+the pipeline runs: TFX's Transform executor with its Beam pipeline in process, from TFRecord to the exported graph. The
+yardstick is the published method: Pillow decodes, SciPy transforms, and Welford's recurrence keeps the statistics, image
+by image. What a run costs however few images there are (graphs to build, to trace and to save) is measured with one
+image and taken off; the note names it.
+"""
+
+import io
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.measure import Measurement, Row, benchmark_arguments, measured, rate_ratio, show
+
+_FEW = 32
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the rows; returns the exit code."""
+    from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
+
+    options = benchmark_arguments(__doc__).parse_args(arguments)
+    settle_environment()
+    quiet_libraries(verbose=False)
+    import_tensorflow(verbose=False)
+    return show(rows(options.short), options.json)
+
+
+def rows(short: bool) -> list[Row]:
+    """Measures; `short` takes fewer images."""
+    found = []
+    for size, count in ((128, 1024 if short else 4096),) if short else ((128, 4096), (256, 1024)):
+        found += _rows_of(size, count, short)
+    return found
+
+
+def _rows_of(size: int, count: int, short: bool) -> list[Row]:
+    from benchmarks.machine import decoded_per_second
+    from benchmarks.synthetic import encoded_images
+
+    different = encoded_images(min(count, 256), size)
+    images = [different[number % len(different)] for number in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        node = _Node(Path(folder), size)
+        node.run(images[:_FEW])  # what is imported and compiled once is on no account
+        with measured(_FEW) as fixed:
+            node.run(images[:_FEW])
+        with measured(count) as ours:
+            node.run(images)
+        with measured(count // 4) as few:
+            node.run(images[: count // 4])
+    looped = images[: count // 8]
+    _loop(looped[:_FEW], size)
+    with measured(len(looped)) as yardstick:
+        _loop(looped, size)
+    rate = _without(ours, fixed)
+    cores = len(os.sched_getaffinity(0))
+    note = f"{fixed.cpu_seconds:.1f} CPU-s for the first {_FEW} images, taken off"
+    result = [
+        Row(
+            f"DCT statistics, {size} px", rate_ratio(rate, yardstick), 1.5, "images/CPU-s", rate, yardstick,
+            limit={"decoding alone": rate.images_per_cpu_second / decoded_per_second(images[:64])}, note=note,
+        ),
+        Row(
+            f"its memory, {count} images against {count // 4}, {size} px", ours.peak_bytes / few.peak_bytes, 1.1,
+            "peak memory", ours, few, at_most=True,
+        ),
+    ]  # fmt: skip
+    if cores > 1 and not short:
+        result.append(
+            Row(
+                f"{cores} cores, {size} px", rate.cpu_seconds / rate.wall_seconds, 1.7, "cores at work", rate,
+                note="CPU time over wall time",
+            )
+        )  # fmt: skip
+    return result
+
+
+def _without(all_of_it: Measurement, fixed: Measurement) -> Measurement:
+    """Takes the fixed part off."""
+    return Measurement(
+        all_of_it.images - fixed.images,
+        all_of_it.wall_seconds - fixed.wall_seconds,
+        all_of_it.cpu_seconds - fixed.cpu_seconds,
+        all_of_it.peak_bytes,
+    )
+
+
+class _Node:
+    """The Transform node of a pipeline, as often as asked, each time from nothing.
+
+    Args:
+        folder: for what it reads and writes.
+        size: of the images, in pixels.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        from pipeline.config import validate_config
+        from pipeline.graph import create_pipeline
+
+        values = {"name": "b", "data": {"dataset": str(folder)}, "output_root": str(folder), "input": {"size": size}}
+        nodes = create_pipeline(validate_config(values, "benchmark")).components
+        self._node = next(node for node in nodes if node.id == "Transform")
+        self._folder, self._runs = folder, 0
+
+    def run(self, images: list[bytes]) -> None:
+        """Writes the images as examples, and analyses them."""
+        from google.protobuf.json_format import MessageToJson
+        from google.protobuf.message import Message
+        from tfx.components.transform.executor import Executor
+        from tfx.dsl.components.base import base_beam_executor
+        from tfx.types import artifact_utils, standard_artifacts
+
+        self._runs += 1
+        place = self._folder / str(self._runs)
+        examples, schema, graph = (
+            kind()
+            for kind in (standard_artifacts.Examples, standard_artifacts.Schema, standard_artifacts.TransformGraph)
+        )
+        for artifact, name in ((examples, "examples"), (schema, "schema"), (graph, "graph")):
+            artifact.uri = str(place / name)
+        examples.split_names = artifact_utils.encode_split_names(["train"])
+        _write_examples(place / "examples" / "Split-train", images)
+        _write_schema(place / "schema")
+        properties = {
+            name: MessageToJson(value) if isinstance(value, Message) else value
+            for name, value in self._node.exec_properties.items()
+        }
+        context = base_beam_executor.BaseBeamExecutor.Context(
+            beam_pipeline_args=self._node.executor_spec.beam_pipeline_args, tmp_dir=str(place / "tmp"), unique_id="1"
+        )
+        Executor(context).Do({"examples": [examples], "schema": [schema]}, {"transform_graph": [graph]}, properties)
+
+
+def _write_examples(folder: Path, images: list[bytes]) -> None:
+    from components.dataset.records import RecordWriter, encode_example
+    from components.features import names
+
+    folder.mkdir(parents=True)
+    with RecordWriter(folder / "data.gz") as writer:
+        for image in images:
+            writer.write(encode_example({names.IMAGE_BYTES: image, names.LABEL: 0}))
+
+
+def _write_schema(folder: Path) -> None:
+    """Writes the schema that SchemaGen infers for these examples."""
+    import tensorflow as tf
+    from google.protobuf.text_format import MessageToString
+    from tensorflow_transform.tf_metadata import schema_utils
+
+    from components.features import names
+
+    folder.mkdir(parents=True)
+    spec = {
+        names.IMAGE_BYTES: tf.io.FixedLenFeature([1], tf.string),
+        names.LABEL: tf.io.FixedLenFeature([1], tf.int64),
+    }
+    (folder / "schema.pbtxt").write_text(MessageToString(schema_utils.schema_from_feature_spec(spec)))
+
+
+def _loop(images: list[bytes], size: int) -> None:
+    """The yardstick: one image after the other; Welford's recurrence for mean and variance."""
+    import numpy as np
+    from PIL import Image
+    from scipy.fft import dctn
+
+    mean, squares = np.zeros((size, size)), np.zeros((size, size))
+    for number, encoded in enumerate(images, 1):
+        grey = np.asarray(Image.open(io.BytesIO(encoded)).convert("L"), np.float64)
+        spectrum = np.log(np.abs(dctn(grey, type=2, norm="ortho")) + 1e-12)
+        difference = spectrum - mean
+        mean += difference / number
+        squares += difference * (spectrum - mean)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
