@@ -5,8 +5,11 @@ from pathlib import Path
 
 from pipeline.cluster_arguments import add_compile, add_schedule, add_submit
 from pipeline.data_arguments import add_arrange, add_prepare, add_sample, add_split_collages
+from pipeline.monitor_arguments import add_monitor
 from pipeline.rollout_arguments import add_promote, add_retain, add_rollback
+from pipeline.sources_arguments import add_describe, add_sources
 from pipeline.subcommands import Commands, add_command, add_configuration
+from serving.request_log.arguments import add_request_log_arguments
 from serving.server.arguments import add_server_arguments
 
 _DESCRIPTION = "Is this image camera-made or synthesised by a GAN, and by which generator?"
@@ -35,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_split_collages(commands)
     add_prepare(commands)
     _add_run(commands)
+    add_sources(commands)
+    add_describe(commands)
     _add_evaluate(commands)
     add_compile(commands)
     add_submit(commands)
@@ -44,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_rollback(commands)
     add_retain(commands)
     _add_predict(commands)
+    add_monitor(commands)
     _add_import_weights(commands)
     _add_demo(commands)
     return parser
@@ -146,6 +152,7 @@ def _add_predict(commands: Commands) -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="images a request (default 32)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output")
     _add_server_questions(parser)
+    add_request_log_arguments(parser, share=1.0)
 
 
 def _add_server_questions(parser: argparse.ArgumentParser) -> None:

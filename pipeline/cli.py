@@ -16,9 +16,12 @@ from pipeline.signals import end_when_told
 Command = Callable[[argparse.Namespace], int]
 
 # Commands that stand in a module of their own; all others are in `commands`.
-_ELSEWHERE = dict.fromkeys(("compile", "submit", "schedule"), "cluster_commands") | dict.fromkeys(
-    ("promote", "rollback", "retain"), "rollout_commands"
-)
+_ELSEWHERE = {
+    **dict.fromkeys(("compile", "submit", "schedule"), "cluster_commands"),
+    **dict.fromkeys(("promote", "rollback", "retain"), "rollout_commands"),
+    **dict.fromkeys(("describe", "sources"), "sources_commands"),
+    "monitor": "monitor_commands",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from pipeline.commands import DONE, FAILED, print_json, tell
 from pipeline.config import PipelineConfig, load_config, validated
 from pipeline.kubeflow_parameters import KubeflowParameters
 from pipeline.quiet import import_tensorflow
+from pipeline.sources.registry import with_registered_sources
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.connection import Connection
@@ -22,7 +23,7 @@ def compile(options: argparse.Namespace) -> int:  # noqa: A001 (the command's na
     import_tensorflow(options.verbose)
     from pipeline.kubeflow.compilation import compile_package
 
-    tasks = compile_package(config, options.output)
+    tasks = compile_package(with_registered_sources(config), options.output)
     if options.json:
         print_json({"package": str(options.output), "tasks": tasks})
     else:
@@ -127,5 +128,6 @@ def _compiled(config: PipelineConfig, verbose: bool) -> "Package":
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
-        compile_package(config, path)
+        # What was added or retired is seen where output_root is: on the volume that tasks share.
+        compile_package(with_registered_sources(config), path)
         return read_package(path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline import console
 from pipeline.config import ConfigurationError, validated
+from pipeline.lean_imports import importing
 from pipeline.quiet import import_tensorflow, quiet_libraries
 
 if TYPE_CHECKING:
@@ -139,13 +140,15 @@ def run(options: argparse.Namespace) -> int:
     """Runs the pipeline."""
     from pipeline.config import load_config
     from pipeline.dataset_check import require_dataset
+    from pipeline.sources.registry import with_registered_sources
 
-    config = load_config(options.config, options.overrides)
+    config = with_registered_sources(load_config(options.config, options.overrides))
     require_dataset(config)
     listener = console.RunConsole(silent=options.json)
     listener.loading()
     import_tensorflow(options.verbose)
-    from pipeline.local import run_pipeline
+    with importing():
+        from pipeline.local import run_pipeline
 
     with listener.watching_epochs():
         outcome = run_pipeline(config, options.runner, listener)
@@ -213,8 +216,11 @@ def predict(options: argparse.Namespace) -> int:
     from serving.client.predict import find_images, predict_files
     from serving.rendering import formats
     from serving.rendering.summary import summarise
+    from serving.request_log.arguments import request_log_options
+    from serving.request_log.client_log import client_log
 
     asking = _client_options(options)
+    logging_to = request_log_options(options)
     images = find_images(options.paths)
     style = _picture_style(options, images)
     if not options.rest:
@@ -230,10 +236,15 @@ def predict(options: argparse.Namespace) -> int:
             open_predictor(model=options.model, grpc=options.grpc, rest=options.rest, options=asking)
         )
         signature = contract.SIGNATURE_EXPLAIN if options.heatmaps else contract.SIGNATURE_DEFAULT
+        served = getattr(predictor, "version", None)  # of a directory; a server does not say which one answered
+        version = options.version if served is None else served.number
+        log = stack.enter_context(client_log(logging_to, options.model_name, version, console.remark))
 
         def rows() -> Any:
             nonlocal failures
-            answered = predict_files(predictor, images, batch_size=options.batch_size, signature=signature)
+            answered = predict_files(
+                predictor, images, batch_size=options.batch_size, signature=signature, on_answer=log
+            )
             for number, row in enumerate(answered, start=1):
                 advance(number, len(images), str(row.path))
                 if row.verdict is None:

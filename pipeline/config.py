@@ -16,7 +16,9 @@ from components.evaluator.parameters import EvaluationParameters
 from components.example_validator.parameters import ConfoundParameters
 from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
+from components.monitoring.parameters import MonitoringParameters
 from components.parameters import Parameters
+from components.robustness.perturbations import check_name
 from components.trainer.parameters import BaselineParameters, TrainingParameters
 from components.validator.parameters import ValidationParameters
 from pipeline.kubeflow_parameters import KubeflowParameters
@@ -106,6 +108,7 @@ class PipelineConfig(Parameters):
         confound: what to do when file format, compression, resolution or colour mode tells real from fake.
         evaluation: what blesses a model.
         validation: the last check before a push.
+        monitoring: when `genattr monitor` raises an alarm, and what it compares with.
         beam_pipeline_args: options of the data-parallel steps, e.g. another runner.
         beam_pipeline_args_of: instead of these, for single nodes, by identifier or kind, e.g. `Transform`, `Evaluator`.
         metadata: where TFX records what ran.
@@ -125,6 +128,7 @@ class PipelineConfig(Parameters):
     confound: ConfoundParameters = ConfoundParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
     validation: ValidationParameters = ValidationParameters()
+    monitoring: MonitoringParameters = MonitoringParameters()
     beam_pipeline_args: tuple[str, ...] = ("--runner=FnApiRunner",)
     beam_pipeline_args_of: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     metadata: MetadataParameters = MetadataParameters()
@@ -176,6 +180,15 @@ class PipelineConfig(Parameters):
                 f"baselines: {', '.join(attributing)} needs sources to attribute images to, got none. "
                 "Name them under sources, or choose task: detection."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_perturbations(self) -> "PipelineConfig":
+        for name in self.evaluation.perturbations:
+            try:
+                check_name(name)
+            except ValueError as error:
+                raise ValueError(f"evaluation.perturbations: {error}") from error
         return self
 
     def span_of(self, source: SourceParameters) -> int | None:

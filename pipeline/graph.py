@@ -10,11 +10,13 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import example_gen_pb2, range_config_pb2, transform_pb2
 from tfx.types import channel
 
-from components.assembler.component import Assembler, HeadChannels
+from components.assembler.component import Assembler, TrainedChannels
 from components.digest import source_digest
-from components.evaluator.eval_config import attribution_config, detection_config
+from components.evaluator.eval_config import attribution_config, detection_config, robustness_config
 from components.example_validator.component import ExampleGate
+from components.monitoring.component import ReferenceStatistics
 from components.pusher.component import AtomicPusher
+from components.robustness.component import PerturbedExamples
 from components.trainer.component import BaselineTrainer, PrimaryTrainer, SecondaryTrainer
 from components.trainer.parameters import BaselineParameters
 from components.validator.component import ServableValidator
@@ -37,6 +39,7 @@ class _CheckedSpan(NamedTuple):
 
 
 PRIMARY_TRAINER = "PrimaryTrainer"
+ROBUSTNESS_EVALUATOR = "RobustnessEvaluator"
 
 _PREPROCESSING = "components.features.preprocessing"
 
@@ -53,9 +56,10 @@ def create_pipeline(
     """Builds the TFX pipeline of a configuration.
 
     Nodes, in order: ImportExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, PrimaryTrainer,
-    Evaluator.primary; SecondaryTrainer.<source> and Evaluator.<source> for every source; Assembler, ServableValidator,
-    Pusher; then BaselineTrainer.<architecture>.<task> for every baseline, so that none delays a servable. A source with
-    a span of its own reads it through nodes of its own (ImportExampleGen.span-<N> and so on).
+    Evaluator.primary; with perturbations PerturbedExamples and RobustnessEvaluator; SecondaryTrainer.<source> and
+    Evaluator.<source> for every source; Assembler, ServableValidator, ReferenceStatistics, Pusher; then a
+    BaselineTrainer for every baseline, so that none delays a servable. A source with a span of its own reads it through
+    nodes of its own (ImportExampleGen.span-<N> and so on).
 
     Args:
         config: the validated configuration.
@@ -123,7 +127,9 @@ def create_pipeline(
         "Evaluator.primary",
     )
 
-    heads: dict[str, HeadChannels] = {}
+    robustness_blessing = _add_robustness(config, main_examples, primary, add)
+
+    heads: dict[str, TrainedChannels] = {}
     for source in config.sources:
         source_examples, _, source_check = spans[config.span_of(source)]
         node_id = head_trainer(source.name)
@@ -151,16 +157,17 @@ def create_pipeline(
             ),
             f"Evaluator.{source.name}",
         )
-        heads[source.name] = HeadChannels(trainer.outputs["model"], evaluator.outputs["blessing"])
+        heads[source.name] = _trained(trainer, evaluator, source_examples)
 
     assembler = add(
         Assembler(
             transform_graph,
-            primary.outputs["model"],
-            primary_evaluator.outputs["blessing"],
+            _trained(primary, primary_evaluator, main_examples),
             heads,
             config.input,
+            str(config.dataset),
             config.attribution_level,
+            robustness_blessing,
         ),
         "Assembler",
     )
@@ -174,8 +181,21 @@ def create_pipeline(
         ),
         "ServableValidator",
     )
+    reference = add(
+        ReferenceStatistics(
+            assembler.outputs["model"], main_examples, config.evaluation.split, config.monitoring.reference_images
+        ),
+        "ReferenceStatistics",
+    )
+    # No artifact flows from the validation, yet nothing is to be measured of a servable that it refuses.
+    reference.add_upstream_node(validator)
     add(
-        AtomicPusher(assembler.outputs["model"], validator.outputs["infra_blessing"], str(config.serving_base)),
+        AtomicPusher(
+            assembler.outputs["model"],
+            validator.outputs["infra_blessing"],
+            reference.outputs["statistics"],
+            str(config.serving_base),
+        ),
         "Pusher",
     )
 
@@ -203,6 +223,36 @@ def create_pipeline(
         enable_cache=True,
         metadata_connection_config=connection_config(config, with_password),
     )
+
+
+def _add_robustness(
+    config: PipelineConfig, examples: channel.BaseChannel, primary: base_component.BaseComponent, add: _Add
+) -> channel.BaseChannel | None:
+    """Adds the nodes that judge the primary module on perturbed copies; returns their blessing, None if not asked."""
+    if not config.evaluation.perturbations:
+        return None
+    copies = add(
+        PerturbedExamples(examples, config.evaluation.split, list(config.evaluation.perturbations), config.input.size),
+        "PerturbedExamples",
+    )
+    judge = add(
+        Evaluator(
+            examples=copies.outputs["perturbed"],
+            model=primary.outputs["model"],
+            eval_config=robustness_config(config.evaluation),
+            example_splits=[config.evaluation.split],
+        ),
+        ROBUSTNESS_EVALUATOR,
+    )
+    return judge.outputs["blessing"]
+
+
+def _trained(
+    trainer: base_component.BaseComponent, evaluator: base_component.BaseComponent, examples: channel.BaseChannel
+) -> TrainedChannels:
+    """Returns what the assembler reads of a trained module."""
+    blessing = evaluator.outputs["blessing"]
+    return TrainedChannels(trainer.outputs["model"], blessing, trainer.outputs["model_run"], examples)
 
 
 def head_trainer(source: str) -> str:

@@ -8,12 +8,13 @@ TFX silently skipped as what it is, a failure.
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from unittest import mock
 
 from apache_beam.options.pipeline_options import StandardOptions
+from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.portable import launcher
 
@@ -34,6 +35,16 @@ class LaunchListener(Protocol):
         """A node ended; state is "executed", "cached" or "failed"."""
 
 
+class LaunchRules(Protocol):
+    """Decides what a run may do beyond what TFX's cache says."""
+
+    def before_execution(self, node: str, inputs: Mapping[str, Sequence[Any]]) -> None:
+        """A node is about to be executed, not served from the cache; what is raised stops the run before it is."""
+
+    def may_be_cached(self, node: str, run_id: str, store: MetadataStore) -> bool:
+        """Whether a node may be served from the cache at all."""
+
+
 @dataclass
 class LaunchRecord:
     """What happened to the nodes of one run.
@@ -52,11 +63,12 @@ class LaunchRecord:
 
 
 @contextlib.contextmanager
-def recorded_launches(listener: LaunchListener) -> Iterator[LaunchRecord]:
+def recorded_launches(listener: LaunchListener, rules: LaunchRules | None = None) -> Iterator[LaunchRecord]:
     """Records every node that is launched while the context is open.
 
     Args:
         listener: told as nodes start and end.
+        rules: what the run may do; None leaves it to TFX's cache.
 
     Yields:
         The record, filled as nodes end.
@@ -75,6 +87,8 @@ def recorded_launches(listener: LaunchListener) -> Iterator[LaunchRecord]:
             listener.node_started(self._node)
             started, state = time.monotonic(), "failed"
             try:
+                if rules is not None and not self._may_be_cached(rules):
+                    self._pipeline_node.execution_options.caching_options.enable_cache = False
                 execution = super().launch()
                 state = self._state_of(execution)
             except BaseException as error:
@@ -86,7 +100,13 @@ def recorded_launches(listener: LaunchListener) -> Iterator[LaunchRecord]:
                 listener.node_ended(self._node, state, record.seconds[self._node])
             return execution
 
+        def _may_be_cached(self, rules: LaunchRules) -> bool:
+            with self._mlmd_connection as connection:
+                return rules.may_be_cached(self._node, record.run_id, connection.store)
+
         def _run_executor(self, execution_info: Any) -> Any:
+            if rules is not None:
+                rules.before_execution(self._node, execution_info.input_dict)
             # A pod that was killed and is started again takes up its execution, and with it its output folders: what
             # the killed attempt left there must not end up among the outputs of this one.
             for artifacts in execution_info.output_dict.values():

@@ -125,12 +125,13 @@ def _outputs_of(store: MetadataStore, execution: metadata_store_pb2.Execution) -
     for event in events:
         artifact = artifacts[event.artifact_id]
         outputs.setdefault(event.path.steps[0].key, []).append(
-            OutputArtifact(artifact.id, artifact.uri, _properties(artifact))
+            OutputArtifact(artifact.id, artifact.uri, artifact_properties(artifact))
         )
     return outputs
 
 
-def _properties(artifact: metadata_store_pb2.Artifact) -> dict[str, Any]:
+def artifact_properties(artifact: metadata_store_pb2.Artifact) -> dict[str, Any]:
+    """Returns the custom properties of an artifact, e.g. {"blessed": 1}."""
     return {
         name: getattr(value, value.WhichOneof("value"))
         for name, value in artifact.custom_properties.items()

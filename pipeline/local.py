@@ -2,7 +2,7 @@
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from components.errors import StepRefusedError
 from components.evaluator.report_data import NodeRun, RunReport
 from pipeline.config import ConfigurationError, PipelineConfig
 from pipeline.graph import create_pipeline
-from pipeline.launches import LaunchListener, LaunchRecord, NodeNotRunError, recorded_launches
+from pipeline.launches import LaunchListener, LaunchRecord, LaunchRules, NodeNotRunError, recorded_launches
 from pipeline.metadata_store import create_store
 from pipeline.reporting import build_report, write_run_report
 from pipeline.run_inputs import resolve_run
@@ -53,21 +53,38 @@ def run_pipeline(config: PipelineConfig, runner: Runner, listener: LaunchListene
             same output root.
     """
     config, earlier_models = resolve_run(config)
-    with _only_run(config.root):
-        create_store(config)
-        pipeline = create_pipeline(config, earlier_models)
-        node_ids = [node.id for node in pipeline.components]
-        dag_runner = BeamDagRunner() if runner == "beam" else LocalDagRunner()
-        error: BaseException | None = None
-        with recorded_launches(listener) as record:
-            try:
-                dag_runner.run(pipeline)
-            except Exception as raised:
-                error = record.failure[1] if record.failure else raised
-        report = build_report(
-            config, record.run_id, _node_runs(node_ids, record), _outcome(error), _message(record, error)
-        )
-        return RunOutcome(report, write_run_report(config, report), error)
+    with only_run(config.root):
+        return run_alone(config, earlier_models, runner, listener)
+
+
+def run_alone(
+    config: PipelineConfig,
+    earlier_models: Mapping[str, Path],
+    runner: Runner,
+    listener: LaunchListener,
+    rules: LaunchRules | None = None,
+) -> RunOutcome:
+    """Runs the pipeline once, as `run_pipeline`; the caller holds the output root by `only_run`.
+
+    Args:
+        config: the configuration, its span written out.
+        earlier_models: as `resolve_run` found them.
+        runner: "beam" or "local".
+        listener: told as nodes start and end.
+        rules: what the run may do; None leaves it to TFX's cache.
+    """
+    create_store(config)
+    pipeline = create_pipeline(config, earlier_models)
+    node_ids = [node.id for node in pipeline.components]
+    dag_runner = BeamDagRunner() if runner == "beam" else LocalDagRunner()
+    error: BaseException | None = None
+    with recorded_launches(listener, rules) as record:
+        try:
+            dag_runner.run(pipeline)
+        except Exception as raised:
+            error = record.failure[1] if record.failure else raised
+    report = build_report(config, record.run_id, _node_runs(node_ids, record), _outcome(error), _message(record, error))
+    return RunOutcome(report, write_run_report(config, report), error)
 
 
 def _node_runs(node_ids: list[str], record: LaunchRecord) -> list[NodeRun]:
@@ -93,8 +110,12 @@ def _message(record: LaunchRecord, error: BaseException | None) -> str:
 
 
 @contextlib.contextmanager
-def _only_run(root: Path) -> Iterator[None]:
-    """Holds the output root for one run; the lock goes with the process, however it ends."""
+def only_run(root: Path) -> Iterator[None]:
+    """Holds the output root for one run; the lock goes with the process, however it ends.
+
+    Raises:
+        ConfigurationError: if another run holds it.
+    """
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".lock").open("w") as lock:
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from components.errors import StepRefusedError
 from pipeline.config import ConfigurationError, validate_config
+from pipeline.lean_imports import importing
 from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
 from pipeline.signals import end_when_told
 
@@ -76,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from pipeline.cluster.planning import make_plan
+    with importing():
+        from pipeline.cluster.planning import make_plan
 
     try:
         values = json.loads(options.configuration)
@@ -102,8 +104,9 @@ def _span(text: str) -> int | None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipeline.cluster.node_run import kept_cause, run_node
-    from pipeline.cluster.plan import read_plan
+    with importing():
+        from pipeline.cluster.node_run import kept_cause, run_node
+        from pipeline.cluster.plan import read_plan
 
     plan = read_plan(options.output_root, options.run_id)
     with kept_cause(plan, options.node):
@@ -117,9 +120,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from pipeline.cluster import outputs
-    from pipeline.cluster.plan import read_plan
-    from pipeline.cluster.report import report_run
+    with importing():
+        from pipeline.cluster import outputs
+        from pipeline.cluster.plan import read_plan
+        from pipeline.cluster.report import report_run
 
     plan = read_plan(options.output_root, options.run_id)
     report, path = report_run(plan)

@@ -7,6 +7,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from pipeline.lean_imports import importing
+
 
 def settle_environment() -> None:
     """Keras 3 for everybody, fast kernels, and no start-up chatter. Call it before anything imports TensorFlow."""
@@ -42,7 +44,7 @@ def import_tensorflow(verbose: bool) -> None:
     Args:
         verbose: lets them through.
     """
-    with contextlib.nullcontext() if verbose else _native_stderr_closed():
+    with importing(), contextlib.nullcontext() if verbose else _native_stderr_closed():
         import tensorflow  # noqa: F401 (the import is the point)
         import tensorflow_transform  # noqa: F401
 

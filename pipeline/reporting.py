@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from components.assembler.assembly import read_assembly
+from components.assembler.card_file import CARD_FILE
 from components.dataset.manifest import Manifest
 from components.evaluator.confusion import verdict_confusion
 from components.evaluator.eval_config import gates
@@ -36,16 +37,25 @@ from pipeline.dataset_view import mean_spectra, source_images
 from pipeline.graph import PRIMARY_TRAINER, baseline_runs, baseline_sources, baseline_trainer, head_trainer
 from pipeline.lineage import NodeRecord, OutputArtifact, read_run
 from pipeline.metadata_store import open_store
+from pipeline.model_card.describe import describe_servable
+from pipeline.model_card.rendering import as_html
+from pipeline.model_card.sections import card_sections
 from serving import contract
 
+_CARD = "model_card.html"
 _SAMPLE_IMAGES = 4  # of each source, shown in the report
 
 _LIBRARIES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam", "numpy")
 
 
 def write_run_report(config: PipelineConfig, report: RunReport) -> Path:
-    """Writes `reports/<run>/report.html` under the output root and returns its path."""
+    """Writes `reports/<run>/report.html` under the output root, the model card beside it, and returns its path."""
     path = config.root / "reports" / (report.run_id or report.created.strftime("%Y%m%d-%H%M%S")) / "report.html"
+    if report.model_card:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        described = describe_servable(Path(str(report.servable)), config)
+        card = as_html(described.title, card_sections(described))
+        (path.parent / report.model_card).write_text(card, encoding="utf-8")
     write_report(report, path)
     return path
 
@@ -70,6 +80,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         if (report := model_report(config, records, name)) is not None
     ]
     pushed = _output(records, "Pusher", "pushed_model")
+    servable = str(pushed.properties["pushed_destination"]) if pushed else None
     data = _data_report(config, records)
     return RunReport(
         pipeline=config.name,
@@ -77,7 +88,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         created=datetime.now(UTC),
         outcome=outcome,
         message=message,
-        servable=str(pushed.properties["pushed_destination"]) if pushed else None,
+        servable=servable,
         nodes=nodes,
         data=data,
         models=models,
@@ -87,6 +98,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         configuration=config.to_yaml(),
         baselines=_baselines(config, records),
         combined=_combined(config, records) if config.baselines else None,
+        model_card=_CARD if servable and (Path(servable) / CARD_FILE).is_file() else None,
     )
 
 

@@ -38,6 +38,8 @@ RESERVED_VERDICTS = (VERDICT_REAL, VERDICT_UNKNOWN_GENERATOR, VERDICT_CONTRADICT
 ASSET_OPERATING_POINTS = "assets/operating_points.json"  # {"detection": t, "sources": {name: t}, "input": {...}}
 ASSET_LABEL_MAP = "assets/label_map.json"  # {"detection": {"real": 0, "fake": 1}, "sources": [...], "verdicts": [...]}
 WARMUP_REQUESTS = "assets.extra/tf_serving_warmup_requests"
+# What `genattr monitor` compares traffic with: TFDV's statistics of the images that the servable was judged on.
+REFERENCE_STATISTICS = "assets.extra/reference_statistics.pb"
 
 # Limits that the served graph, the embedded server and the client all state. 64 megapixels is beyond today's phones;
 # a decoded image of that size takes 192 MB.

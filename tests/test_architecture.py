@@ -18,7 +18,7 @@ CONTRACT = "serving.contract"
 STEPS = {
     "features": (CONTRACT,),
     "models": (),
-    "dataset": ("components.features", CONTRACT),
+    "dataset": ("components.features", CONTRACT, "serving.request_log.jpeg_quality"),
     "servable": ("components.models", "components.features", CONTRACT),
     "evaluator": ("components.features", "components.servable", CONTRACT),
     "example_validator": ("components.features.names", "components.features.confound"),
@@ -30,9 +30,17 @@ STEPS = {
         "components.evaluator.metrics",
         "components.evaluator.operating_point",
     ),
-    "assembler": ("components.trainer.artifacts", "components.servable", "components.features"),
+    "assembler": (
+        "components.trainer.artifacts",
+        "components.servable",
+        "components.features",
+        "components.evaluator.metrics",
+        "components.evaluator.operating_point",
+    ),
     "validator": ("components.trainer", "components.assembler", "serving"),
-    "pusher": (),
+    "pusher": (CONTRACT,),
+    # Measures images exactly as servers and clients log them.
+    "monitoring": ("components.trainer.artifacts", "components.features", "serving.request_log", CONTRACT),
 }
 # The evaluator is the only step whose parts differ: its reports and metrics know no model.
 SERVABLE_READERS = ("components.evaluator.eval_config",)

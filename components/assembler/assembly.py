@@ -23,10 +23,12 @@ class Candidate:
     Attributes:
         model: folder of the Model artifact.
         blessed: whether it reached its gates.
+        robust: whether it reached its gates on perturbed copies too, if it was asked.
     """
 
     model: Path
     blessed: bool
+    robust: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ def assemble(
     if not primary.blessed:
         raise StepRefusedError(
             "the primary module is not blessed: it missed a gate of evaluation.detection (see the report). "
+            "No servable is assembled; what is served now stays."
+        )
+    if not primary.robust:
+        raise StepRefusedError(
+            "the primary module is not blessed: it missed a gate of evaluation.perturbations (see the report). "
             "No servable is assembled; what is served now stays."
         )
     blessed = {source: candidate.model for source, candidate in heads.items() if candidate.blessed}

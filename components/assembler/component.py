@@ -12,20 +12,32 @@ from components.digest import source_digest
 from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
 
+# Of a trained module, in the order of `executor.input_keys`.
+_TRAINED = (
+    standard_artifacts.Model,
+    standard_artifacts.ModelBlessing,
+    standard_artifacts.ModelRun,
+    standard_artifacts.Examples,
+)
 
-class HeadChannels(NamedTuple):
-    """A head's Model and ModelBlessing."""
+
+class TrainedChannels(NamedTuple):
+    """A trained module's Model, ModelBlessing and ModelRun, and the Examples that it was trained on."""
 
     model: channel.BaseChannel
     blessing: channel.BaseChannel
+    model_run: channel.BaseChannel
+    examples: channel.BaseChannel
 
 
 class Assembler(base_component.BaseComponent):
     """Puts the primary module and every blessed head into one servable.
 
-    Component inputs:  transform_graph (TransformGraph), primary (Model), primary_blessing (ModelBlessing), and for each
-                       source model.<source> (Model) and blessing.<source> (ModelBlessing)
-    Component outputs: model (Model: Format-Serving/ + assembly.json)
+    Component inputs:  transform_graph (TransformGraph); of the primary module primary (Model), primary_blessing
+                       (ModelBlessing), primary_run (ModelRun), primary_examples (Examples) and robustness_blessing
+                       (ModelBlessing on perturbed copies; optional); of each source model.<source>, blessing.<source>,
+                       run.<source> and examples.<source>
+    Component outputs: model (Model: Format-Serving/ with the model card, + assembly.json)
     """
 
     SPEC_CLASS = component_spec.ComponentSpec
@@ -34,26 +46,27 @@ class Assembler(base_component.BaseComponent):
     def __init__(
         self,
         transform_graph: channel.BaseChannel,
-        primary: channel.BaseChannel,
-        primary_blessing: channel.BaseChannel,
-        heads: Mapping[str, HeadChannels],
+        primary: TrainedChannels,
+        heads: Mapping[str, TrainedChannels],
         inputs: InputParameters,
+        dataset: str,
         level: AttributionLevel = "instance",
+        robustness_blessing: channel.BaseChannel | None = None,
     ) -> None:
-        models = {executor.MODEL_KEY.format(source): head.model for source, head in heads.items()}
-        blessings = {executor.BLESSING_KEY.format(source): head.blessing for source, head in heads.items()}
+        channels: dict[str, channel.BaseChannel] = {}
+        for name, trained in {executor.PRIMARY: primary, **heads}.items():
+            channels |= dict(zip(executor.input_keys(name), trained, strict=True))
         super().__init__(
             assembler_spec(list(heads))(
                 transform_graph=transform_graph,
-                primary=primary,
-                primary_blessing=primary_blessing,
+                robustness_blessing=robustness_blessing,
                 inputs=inputs.model_dump_json(),
                 sources=json.dumps(list(heads)),
+                dataset=dataset,
                 level=level,
                 source_digest=source_digest(executor.__name__),
                 model=channel.Channel(type=standard_artifacts.Model),
-                **models,
-                **blessings,
+                **channels,
             )
         )
 
@@ -66,14 +79,11 @@ def assembler_spec(sources: list[str]) -> type[component_spec.ComponentSpec]:
     """
     inputs = {
         "transform_graph": component_spec.ChannelParameter(type=standard_artifacts.TransformGraph),
-        "primary": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "primary_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        executor.ROBUSTNESS_KEY: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing, optional=True),
     }
-    for source in sources:
-        inputs[executor.MODEL_KEY.format(source)] = component_spec.ChannelParameter(type=standard_artifacts.Model)
-        inputs[executor.BLESSING_KEY.format(source)] = component_spec.ChannelParameter(
-            type=standard_artifacts.ModelBlessing
-        )
+    for name in (executor.PRIMARY, *sources):
+        for key, kind in zip(executor.input_keys(name), _TRAINED, strict=True):
+            inputs[key] = component_spec.ChannelParameter(type=kind)
     return type(
         "AssemblerSpec",
         (component_spec.ComponentSpec,),
@@ -82,7 +92,7 @@ def assembler_spec(sources: list[str]) -> type[component_spec.ComponentSpec]:
             "OUTPUTS": {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)},
             "PARAMETERS": {
                 name: component_spec.ExecutionParameter(type=str)
-                for name in ("inputs", "sources", "level", "source_digest")
+                for name in ("inputs", "sources", "dataset", "level", "source_digest")
             },
         },
     )

@@ -195,6 +195,7 @@ class RunReport:
         confusion: row names, column names and counts of `confusion.verdict_confusion`, None without verdicts.
         baselines: models of earlier work, trained beside ours.
         combined: the proposed method as one classifier, for the comparison with baselines; None where it is not made.
+        model_card: name of the servable's model card, which lies beside the report; None without one.
         versions: library to version.
         digests: what was digested (our source, the data set, ...) to digest.
         configuration: the configuration, YAML.
@@ -215,6 +216,7 @@ class RunReport:
     configuration: str
     baselines: Sequence[BaselineReport] = ()
     combined: CombinedHeads | None = None
+    model_card: str | None = None
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:

@@ -1,29 +1,53 @@
 """TFX component: TFX's Pusher, made atomic."""
 
 from tfx.components import Pusher
-from tfx.dsl.components.base import executor_spec
+from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
-from tfx.types import channel
+from tfx.types import channel, component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import json_utils
 
 from components.digest import source_digest
 from components.pusher import executor
 
 
+class AtomicPusherSpec(standard_component_specs.PusherSpec):
+    """TFX's, and what is pushed beside the servable."""
+
+    INPUTS = {
+        **standard_component_specs.PusherSpec.INPUTS,
+        executor.REFERENCE_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ExampleStatistics, optional=True
+        ),
+    }
+
+
 class AtomicPusher(Pusher):
     """Pushes a validated servable to `<base directory>/<version>`, whole or not at all.
 
-    Component inputs:  model (Model), infra_blessing (InfraBlessing)
+    Component inputs:  model (Model), infra_blessing (InfraBlessing), reference (ExampleStatistics of one split, which
+                       `genattr monitor` compares traffic with)
     Component outputs: pushed_model (PushedModel)
     """
 
+    SPEC_CLASS = AtomicPusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.AtomicPusherExecutor)
 
-    def __init__(self, model: channel.BaseChannel, infra_blessing: channel.BaseChannel, base_directory: str) -> None:
-        super().__init__(
+    def __init__(
+        self,
+        model: channel.BaseChannel,
+        infra_blessing: channel.BaseChannel,
+        reference: channel.BaseChannel | None,
+        base_directory: str,
+    ) -> None:
+        spec = AtomicPusherSpec(
             model=model,
             infra_blessing=infra_blessing,
+            reference=reference,
             push_destination=pusher_pb2.PushDestination(
                 filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=base_directory)
             ),
-            custom_config={"source_digest": source_digest(executor.__name__)},
+            custom_config=json_utils.dumps({"source_digest": source_digest(executor.__name__)}),
+            pushed_model=channel.Channel(type=standard_artifacts.PushedModel),
         )
+        # Not TFX's own constructor, which makes a spec that takes no more inputs than TFX's.
+        base_component.BaseComponent.__init__(self, spec)

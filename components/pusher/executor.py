@@ -11,6 +11,10 @@ from tfx.types import artifact_utils, standard_component_specs
 
 from components.errors import StepRefusedError
 from components.pusher.push import push_version
+from serving import contract
+
+REFERENCE_KEY = "reference"
+_STATISTICS_FILE = "FeatureStats.pb"  # of a split's folder, as StatisticsGen and ReferenceStatistics write it
 
 
 class AtomicPusherExecutor(tfx_executor.Executor):
@@ -33,6 +37,17 @@ class AtomicPusherExecutor(tfx_executor.Executor):
             Path(self.GetModelPath(input_dict)),
             Path(destination.filesystem.base_directory),
             {"model_artifact": str(model.id), "model_uri": model.uri},
+            _beside(input_dict),
         )
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
+
+
+def _beside(input_dict: dict[str, list[types.Artifact]]) -> dict[str, Path]:
+    """Returns what is pushed beside the servable: path in its folder -> file."""
+    if not input_dict.get(REFERENCE_KEY):
+        return {}
+    statistics = artifact_utils.get_single_instance(input_dict[REFERENCE_KEY])
+    (split,) = artifact_utils.decode_split_names(statistics.split_names)
+    folder = artifact_utils.get_split_uri([statistics], split)
+    return {contract.REFERENCE_STATISTICS: Path(folder) / _STATISTICS_FILE}

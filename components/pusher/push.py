@@ -7,13 +7,14 @@ which the file system does at once. A killed push leaves a folder that the next 
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 _STAGING_PREFIX = ".pushing-"
 LINEAGE_FILE = "assets.extra/lineage.json"
 
 
-def push_version(servable: Path, base: Path, lineage: dict[str, str]) -> Path:
+def push_version(servable: Path, base: Path, lineage: dict[str, str], beside: Mapping[str, Path] | None = None) -> Path:
     """Copies a servable to `<base>/<version>`.
 
     Args:
@@ -21,6 +22,7 @@ def push_version(servable: Path, base: Path, lineage: dict[str, str]) -> Path:
         base: the base directory that servers watch; made if absent.
         lineage: where the servable comes from; written beside it. If the newest version already has this lineage, as
             after a push that was killed once it had finished, that version is returned and nothing is copied.
+        beside: further files that are pushed with it: path in the version directory -> file.
 
     Returns:
         The version directory. Versions are seconds since 1970, and always greater than all that are there.
@@ -42,6 +44,9 @@ def push_version(servable: Path, base: Path, lineage: dict[str, str]) -> Path:
     lineage_file = staging / LINEAGE_FILE
     lineage_file.parent.mkdir(exist_ok=True)
     lineage_file.write_text(json.dumps(lineage, indent=2) + "\n")
+    for place, file in (beside or {}).items():
+        (staging / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, staging / place)
     return staging.rename(base / str(version))
 
 

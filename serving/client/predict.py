@@ -95,6 +95,7 @@ def predict_files(
     batch_size: int = 32,
     signature: str = contract.SIGNATURE_DEFAULT,
     on_progress: Callable[[int, int], None] | None = None,
+    on_answer: Callable[[bytes, Answer], None] | None = None,
 ) -> Iterator[Row]:
     """Asks for files, a batch at a time; of a server several at a time, and reads ahead meanwhile.
 
@@ -107,6 +108,7 @@ def predict_files(
         batch_size: most images a request, 1 to 256; a client whose own limit is lower keeps to that.
         signature: `serving_default`, or `explain` for heatmaps as well.
         on_progress: called after each batch with the number of files that are done, and how many of them have an error.
+        on_answer: called with each image that was answered and its answer, before its row is yielded.
 
     Yields:
         a row for each path, in their order.
@@ -117,7 +119,7 @@ def predict_files(
     """
     if not 1 <= batch_size <= contract.MAX_BATCH_ROWS:
         raise ValueError(f"batch_size: must be 1 to {contract.MAX_BATCH_ROWS}, got {batch_size}.")
-    return _predict_files(predictor, paths, batch_size, signature, on_progress)
+    return _predict_files(predictor, paths, batch_size, signature, on_progress, on_answer)
 
 
 def _predict_files(
@@ -126,10 +128,13 @@ def _predict_files(
     batch_size: int,
     signature: str,
     on_progress: Callable[[int, int], None] | None,
+    on_answer: Callable[[bytes, Answer], None] | None,
 ) -> Iterator[Row]:
     done = failed = 0
     for batch, outcomes in _answered(predictor, _batches(paths, batch_size), signature):
-        for (path, _), outcome in zip(batch, outcomes, strict=True):
+        for (path, content), outcome in zip(batch, outcomes, strict=True):
+            if on_answer is not None and isinstance(content, bytes) and isinstance(outcome, Answer):
+                on_answer(content, outcome)
             row = Row(path, answer=outcome) if isinstance(outcome, Answer) else Row(path, error=outcome)
             done, failed = done + 1, failed + (row.error is not None)
             yield row

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving import contract
+from serving.request_log.arguments import add_request_log_arguments, request_log_options
 
 if TYPE_CHECKING:
     from serving.server.options import ServerOptions
@@ -55,6 +56,7 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         "--access-log", type=Path, metavar="FILE", help="one JSON object a request; - is standard error (default: none)"
     )
     life.add_argument("--ui", action="store_true", help="serve the page for people, at http://HOST:REST_PORT/ui/")
+    add_request_log_arguments(parser, share=0.1)
 
 
 def options_from(arguments: argparse.Namespace, model_base_path: Path | None) -> "ServerOptions":
@@ -88,6 +90,7 @@ def options_from(arguments: argparse.Namespace, model_base_path: Path | None) ->
         poll_seconds=arguments.poll_seconds,
         drain_seconds=arguments.drain_seconds,
         page=arguments.ui,
+        request_log=request_log_options(arguments),
     )
 
 

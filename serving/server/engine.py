@@ -20,6 +20,7 @@ from serving.errors import BatchTooLargeError, InvalidArgumentError, QueueFullEr
 from serving.model import Prediction, check_inputs
 from serving.server.config_files import model_configs
 from serving.server.loading import LoadedServable
+from serving.server.logged_answers import LoggedAnswers
 from serving.server.metrics import ServerMetrics
 from serving.server.registry import Registry
 from serving.server.requests import ModelRequest, VersionStatus
@@ -74,10 +75,18 @@ class Engine:
         registry: the models.
         metrics: where verdicts and refusals are counted.
         max_batch_rows: most rows that one request may hold.
+        logged: where a share of the answers is logged, if anywhere.
     """
 
-    def __init__(self, registry: "Registry[LoadedServable]", metrics: ServerMetrics, max_batch_rows: int) -> None:
+    def __init__(
+        self,
+        registry: "Registry[LoadedServable]",
+        metrics: ServerMetrics,
+        max_batch_rows: int,
+        logged: LoggedAnswers | None = None,
+    ) -> None:
         self.metrics = metrics
+        self._logged = logged
         self._registry = registry
         self._max_batch_rows = max_batch_rows
         self._helpers = ThreadPoolExecutor(_JSON_THREADS, thread_name_prefix="json")
@@ -162,6 +171,8 @@ class Engine:
                 if contract.OUTPUT_VERDICT in outputs:
                     verdicts = outputs[contract.OUTPUT_VERDICT].tolist()
                     self.metrics.verdicts(request.name, servable.version.number, verdicts)
+                if self._logged is not None:
+                    self._logged.answered(request.name, servable.version.number, inputs, outputs)
                 chosen = {name: outputs[name] for name in output_filter} if output_filter else outputs
                 return Answered(chosen, servable.version.number, signature.name)
 

@@ -35,6 +35,7 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
         ServableError: if there is no servable, or it does not keep the contract.
         ServerStartError: if a port cannot be had, or TLS has no certificate to show.
         ValueError: if the models' file is damaged.
+        OSError: if requests are to be logged where nothing can be written.
     """
     configs = _wanted(options)
 
@@ -45,15 +46,17 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
     from serving.server.engine import Engine
     from serving.server.health import create_health
     from serving.server.loading import LoadedServable
+    from serving.server.logged_answers import log_answers
     from serving.server.metrics import ServerMetrics
     from serving.server.registry import Registry
     from serving.server.rest import create_app
     from serving.server.watcher import Watcher
 
     metrics, health = ServerMetrics(), create_health()
+    logged = log_answers(options.request_log, metrics)
     scheduler = BatchScheduler(options.batching)
     registry = Registry(lambda model, version: LoadedServable(model, version, scheduler, metrics), metrics.available)
-    engine = Engine(registry, metrics, options.max_batch_rows)
+    engine = Engine(registry, metrics, options.max_batch_rows, logged)
     server = grpc_server.create_server(engine, health, options)
     page = [_page(engine, configs[0].name)] if options.page else []
     app = create_app(engine, options, page)
@@ -84,6 +87,8 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
         await asyncio.to_thread(engine.close)
         await asyncio.to_thread(registry.close, options.drain_seconds)
         await asyncio.to_thread(scheduler.close)
+        if logged is not None:
+            await asyncio.to_thread(logged.close)
     _LOGGER.info("stopped")
 
 

@@ -144,6 +144,12 @@ class ServerMetrics:
             "Requests refused because the queue was full.",
             ("model_name",),
         )
+        self._logged = Family(
+            "generator_attribution_request_log_rows_total",
+            "counter",
+            "Rows chosen for the request log, by what became of them: written, dropped (queue full) or failed.",
+            ("outcome",),
+        )
         self._requests_in_flight = Family(
             "generator_attribution_requests_in_flight", "gauge", "Requests that are being answered now."
         )
@@ -199,6 +205,10 @@ class ServerMetrics:
     def rejected(self, model: str) -> None:
         """Counts a request that did not fit into the queue."""
         self._rejections.add((model,))
+
+    def logged(self, outcome: str, rows: int) -> None:
+        """Counts rows of the request log by what became of them; 0 makes the series be there from the start."""
+        self._logged.add((outcome,), rows)
 
     def verdicts(self, model: str, version: int, verdicts: Iterable[bytes]) -> None:
         """Counts the verdicts of one answer, as the servable wrote them."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving import contract
+from serving.request_log.options import RequestLogOptions
 from serving.server.parameters import BatchingParameters, Monitoring, TlsFiles
 
 _LARGEST_PORT = 65535
@@ -31,6 +32,7 @@ class ServerOptions:
         poll_seconds: how often the directories are looked at for new versions; 0 looks only once, at the start.
         drain_seconds: how long a stop waits for requests in flight.
         page: whether the page for people is served under /ui/.
+        request_log: where a share of the answered rows is logged; None for nowhere.
 
     Raises:
         ValueError: if a value cannot be.
@@ -51,6 +53,7 @@ class ServerOptions:
     poll_seconds: float = 2.0
     drain_seconds: float = 30.0
     page: bool = False
+    request_log: RequestLogOptions | None = None
 
     def __post_init__(self) -> None:
         """Refuses impossible values before anything is loaded."""

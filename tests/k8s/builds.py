@@ -17,13 +17,13 @@ K8S = REPOSITORY / "k8s"
 JOBS = sorted((K8S / "jobs").glob("*.yaml"))
 
 OVERLAYS = ("gpu", "cpu")
-COMPONENTS = ("monitoring", "kserve", "standalone")
+COMPONENTS = ("monitoring", "kserve", "drift", "standalone")
 # An overlay's name, and those of the components on top of it.
 BUILDS = [
     ("base",),
     *((overlay,) for overlay in OVERLAYS),
     *((overlay, component) for overlay in OVERLAYS for component in COMPONENTS),
-    *((overlay, "monitoring", "kserve", "standalone") for overlay in OVERLAYS),
+    *((overlay, "monitoring", "kserve", "drift", "standalone") for overlay in OVERLAYS),
 ]
 JOB_NAMES = [("job", path.stem) for path in JOBS]
 

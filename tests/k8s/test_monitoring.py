@@ -4,10 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from pipeline.monitoring.gauges import Gauges
 from serving.server.config_files import read_monitoring_config
 from serving.server.metrics import ServerMetrics
 from tests.k8s.builds import K8S, REPOSITORY, documents, named, of_kind
@@ -23,8 +25,8 @@ OTHERS = {
     "kubelet_volume_stats_capacity_bytes",
 }
 # Names in an expression: not inside quotes or braces, not a function's, keyword's or label's.
-WORDS_OF_PROMQL = {"by", "or", "offset", "absent", "sum", "rate", "histogram_quantile", "time"}
-WORDS_OF_PROMQL |= {"le", "model_name", "model_path", "status", "m", "e6"}
+WORDS_OF_PROMQL = {"by", "or", "offset", "absent", "sum", "max", "rate", "histogram_quantile", "time"}
+WORDS_OF_PROMQL |= {"le", "model_name", "model_path", "status", "column", "kind", "of", "m", "e6"}
 
 OBJECTS = documents(("gpu", "monitoring"))
 RULES = [rule for group in of_kind(OBJECTS, "PrometheusRule")[0]["spec"]["groups"] for rule in group["rules"]]
@@ -43,6 +45,13 @@ def tf_servings_metrics():
         f"{name}{end}" for name, kind in kinds.items() if kind == "histogram" for end in ("_bucket", "_sum", "_count")
     }
     return histograms | {name for name, kind in kinds.items() if kind != "histogram"}
+
+
+def monitors_metrics():
+    """What `genattr monitor` shows once it has found rows."""
+    gauges = Gauges()
+    gauges.looked(SimpleNamespace(divergences=[], rows=0, baseline_rows=0, reference_rows=0, malformed=0))
+    return set(re.findall(r"^# TYPE (\S+)", gauges.render().decode(), re.MULTILINE))
 
 
 def metrics_in(expression):
@@ -70,7 +79,7 @@ def rule_file(tmp_path):
 def test_metrics_in_expressions_exist(where, expression):
     names = metrics_in(expression)
     assert names
-    assert names <= tf_servings_metrics() | OTHERS
+    assert names <= tf_servings_metrics() | monitors_metrics() | OTHERS
 
 
 def test_a_metric_that_does_not_exist_is_seen():
@@ -122,7 +131,8 @@ def test_the_dashboard_is_found_and_shows_what_alerts_are_about():
     shown = {
         name for panel in DASHBOARD["panels"] for target in panel["targets"] for name in metrics_in(target["expr"])
     }
-    alerted = {name for rule in RULES for name in metrics_in(rule["expr"]) if name.startswith(":")}
+    ours = tf_servings_metrics() | monitors_metrics()
+    alerted = {name for rule in RULES for name in metrics_in(rule["expr"]) if name in ours}
     assert alerted <= shown
 
 
@@ -153,6 +163,14 @@ LOADS = (
 )
 UP = 'up{job="generator-attribution-serving", pod="a"}'
 STALE = "_x60 "  # an hour without samples
+
+
+def breach(kind, values):
+    return {"series": f'generator_attribution_drift_breach{{column="width", kind="{kind}"}}', "values": values}
+
+
+def looked(values):
+    return {"series": "generator_attribution_monitor_last_success_timestamp_seconds", "values": values}
 
 
 @pytest.mark.parametrize(
@@ -195,6 +213,14 @@ STALE = "_x60 "  # an hour without samples
             "GeneratorAttributionVersionDoesNotLoad", [{"series": LOADS, "values": "2x70"}], False, id="long ago"
         ),
         pytest.param("GeneratorAttributionVersionDoesNotLoad", [], False, id="none ever"),
+        pytest.param("GeneratorAttributionSkew", [breach("skew", "1x70")], True, id="skew for an hour"),
+        pytest.param("GeneratorAttributionSkew", [breach("skew", "1x30 0x40")], False, id="skew that went away"),
+        pytest.param("GeneratorAttributionSkew", [breach("drift", "1x70")], False, id="drift is no skew"),
+        pytest.param("GeneratorAttributionDrift", [breach("drift", "1x70")], True, id="drift for an hour"),
+        pytest.param("GeneratorAttributionDrift", [breach("drift", "0x70")], False, id="no drift"),
+        pytest.param("GeneratorAttributionDrift", [], False, id="no monitor"),
+        pytest.param("GeneratorAttributionMonitorStopped", [looked("-9000x70")], True, id="no look for hours"),
+        pytest.param("GeneratorAttributionMonitorStopped", [looked("0+60x70")], False, id="looks all the time"),
     ],
 )
 def test_alerts_fire_when_they_should(alert, series, fires, rule_file, tmp_path):

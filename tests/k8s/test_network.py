@@ -170,3 +170,17 @@ def test_in_kubeflows_own_namespace_no_policy_touches_anybody_elses_pods():
         all(labels["app.kubernetes.io/component"] in {"serving", "metadata-store"} for labels in selected)
         and len(selected) == 3
     )
+
+
+@pytest.mark.parametrize(
+    ("other", "open_"),
+    [
+        pytest.param(("monitoring", {"app.kubernetes.io/name": "prometheus"}), True, id="Prometheus"),
+        pytest.param(("monitoring", {}), False, id="another pod beside Prometheus"),
+        pytest.param(("shop", {}), False, id="a client"),
+    ],
+)
+def test_prometheus_alone_asks_the_drift_monitor(other, open_):
+    objects = documents(("gpu", "drift"))
+    assert allowed(objects, "Ingress", component("drift"), other, 9102) == open_
+    assert not allowed(objects, "Egress", component("drift"), (OURS, component("serving")), 8501)

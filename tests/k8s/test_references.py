@@ -55,12 +55,12 @@ def test_services_select_pods_that_listen_on_their_ports(build):
 @pytest.mark.parametrize("build", BUILDS, ids="+".join)
 def test_budgets_and_autoscalers_belong_to_deployments_that_there_are(build):
     objects = documents(build)
-    deployments = [title(each) for each in of_kind(objects, "Deployment")]
+    servers = ["Deployment/generator-attribution-serving"]
     for budget in of_kind(objects, "PodDisruptionBudget"):
-        assert pods_selected(objects, budget["spec"]["selector"]["matchLabels"]) == deployments
+        assert pods_selected(objects, budget["spec"]["selector"]["matchLabels"]) == servers
     for autoscaler in of_kind(objects, "HorizontalPodAutoscaler"):
         target = autoscaler["spec"]["scaleTargetRef"]
-        assert [f"{target['kind']}/{target['name']}"] == deployments
+        assert [f"{target['kind']}/{target['name']}"] == servers
         # Else every `kubectl apply` would undo what the autoscaler did.
         assert "replicas" not in named(objects, target["kind"], target["name"])["spec"]
         assert 2 <= autoscaler["spec"]["minReplicas"] < autoscaler["spec"]["maxReplicas"]
@@ -291,3 +291,23 @@ def test_dumps_are_made_and_restored_with_the_servers_own_release(build):
         if each["image"].startswith("mariadb:")
     }
     assert len(images) == 1
+
+
+def test_the_drift_monitor_reads_what_the_pipeline_pushed_and_is_scraped_where_it_listens():
+    from pipeline.arguments import build_parser
+
+    objects = documents(("gpu", "drift"))
+    monitor = container(objects, "Deployment", "generator-attribution-drift", "monitor")
+    arguments = build_parser().parse_args(monitor["args"])
+    (shared,) = [mount for mount in monitor["volumeMounts"] if mount["name"] == "shared"]
+    assert (shared["subPathExpr"], shared["readOnly"]) == ("runs/$(RUN_NAME)", True)
+    assert str(arguments.servable) == f"{shared['mountPath']}/serving/{contract.DEFAULT_MODEL_NAME}"
+    assert str(arguments.log) == f"{shared['mountPath']}/requests"
+    (port,) = monitor["ports"]
+    assert arguments.listen == port["containerPort"]
+    scraped = named(objects, "ServiceMonitor", "generator-attribution-drift")["spec"]
+    service = named(objects, "Service", "generator-attribution-drift")
+    assert selected(service["metadata"]["labels"], scraped["selector"]["matchLabels"])
+    assert [endpoint["port"] for endpoint in scraped["endpoints"]] == [
+        each["name"] for each in service["spec"]["ports"]
+    ]

@@ -8,7 +8,10 @@ import yaml
 from pipeline.cli import build_parser, main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-COMMANDS = ("sample", "prepare", "run", "serve", "predict", "import-weights", "demo", "evaluate")
+COMMANDS = (
+    *("sample", "prepare", "run", "serve", "predict", "import-weights", "demo", "evaluate"),
+    *("sources", "describe"),
+)
 
 
 def answer(capsys, *arguments: str) -> tuple[int, str, str]:

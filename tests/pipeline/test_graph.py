@@ -9,7 +9,7 @@ from pipeline.graph import create_pipeline
 
 DATA = ["ImportExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"]
 PRIMARY = ["PrimaryTrainer", "Evaluator.primary"]
-END = ["Assembler", "ServableValidator", "Pusher"]
+END = ["Assembler", "ServableValidator", "ReferenceStatistics", "Pusher"]
 LATER = {"name": "late_c", "span": 4}
 
 
@@ -82,7 +82,8 @@ def test_every_node_comes_after_those_that_it_reads(with_a_later_span):
             },
         ),
         ("ServableValidator", {"Assembler", "ImportExampleGen", "PrimaryTrainer", "SecondaryTrainer.first_a"}),
-        ("Pusher", {"Assembler", "ServableValidator"}),
+        ("ReferenceStatistics", {"Assembler", "ImportExampleGen", "ServableValidator"}),
+        ("Pusher", {"Assembler", "ServableValidator", "ReferenceStatistics"}),
     ],
 )
 def test_a_node_reads_what_is_documented(two_sources, node, upstream):

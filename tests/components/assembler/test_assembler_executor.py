@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from tfx.types import standard_artifacts
@@ -6,6 +7,8 @@ from tfx.types import standard_artifacts
 from components.assembler import executor
 from components.assembler.assembly import Assembly, Candidate
 from components.features.parameters import InputParameters
+
+INPUTS = InputParameters(size=64)
 
 
 def artifact(kind, uri, **properties):
@@ -16,28 +19,76 @@ def artifact(kind, uri, **properties):
     return [made]
 
 
+def trained(name, blessed, number):
+    """The inputs of one trained module."""
+    model, blessing, run, examples = executor.input_keys(name)
+    given = {
+        model: artifact(standard_artifacts.Model, f"/root/Trainer.{name}/model/{number}"),
+        blessing: artifact(standard_artifacts.ModelBlessing, "/b", blessed=blessed),
+        run: artifact(standard_artifacts.ModelRun, f"/root/Trainer.{name}/model_run/{number}"),
+        examples: artifact(standard_artifacts.Examples, "/root/ImportExampleGen/examples/1", span=4),
+    }
+    given[model][0].id = 10 * number
+    return given
+
+
+@pytest.fixture
+def carried_out(monkeypatch, tmp_path):
+    """Runs the executor on two heads: what `assemble` and `build_card` were given."""
+    received = {}
+    monkeypatch.setattr(executor, "assemble", lambda *given: received.update(assembled=given) or Assembly("", {}, []))
+    monkeypatch.setattr(executor, "build_card", lambda *given: received.update(card=given) or {"name": "demo"})
+
+    def run(blessed=1, **further):
+        executor.AssemblerExecutor().Do(
+            {
+                "transform_graph": artifact(standard_artifacts.TransformGraph, "/graph"),
+                **trained("primary", 1, 6),
+                **trained("b_y", blessed, 8),
+                **trained("a_x", 1, 7),
+                **further,
+            },
+            {"model": artifact(standard_artifacts.Model, tmp_path / "Assembler" / "model" / "9")},
+            {
+                "sources": json.dumps(["b_y", "a_x"]),
+                "level": "instance",
+                "inputs": INPUTS.model_dump_json(),
+                "dataset": "/data",
+                "source_digest": "0123",
+            },
+        )
+        return received
+
+    return run
+
+
 @pytest.mark.parametrize(("blessed", "expected"), [(1, True), (0, False)])
-def test_blessings_are_read_from_the_evaluators_artifacts(monkeypatch, tmp_path, blessed, expected):
-    received = []
-    monkeypatch.setattr(executor, "assemble", lambda *given: received.append(given) or Assembly("", {}, []))
-    inputs = InputParameters(size=64)
-    executor.AssemblerExecutor().Do(
-        {
-            "transform_graph": artifact(standard_artifacts.TransformGraph, "/graph"),
-            "primary": artifact(standard_artifacts.Model, "/primary"),
-            "primary_blessing": artifact(standard_artifacts.ModelBlessing, "/b", blessed=1),
-            "model.b_y": artifact(standard_artifacts.Model, "/b_y"),
-            "blessing.b_y": artifact(standard_artifacts.ModelBlessing, "/b", blessed=blessed),
-            "model.a_x": artifact(standard_artifacts.Model, "/a_x"),
-            "blessing.a_x": artifact(standard_artifacts.ModelBlessing, "/b", blessed=1),
-        },
-        {"model": artifact(standard_artifacts.Model, tmp_path)},
-        {"sources": json.dumps(["b_y", "a_x"]), "level": "instance", "inputs": inputs.model_dump_json()},
-    )
-    ((folder, graph, received_inputs, primary, heads, level),) = received
-    assert (folder, graph, received_inputs, level) == (tmp_path, "/graph", inputs, "instance")
-    assert primary == Candidate(type(folder)("/primary"), blessed=True)
-    assert [(source, str(head.model), head.blessed) for source, head in heads.items()] == [
-        ("b_y", "/b_y", expected),
-        ("a_x", "/a_x", True),
+def test_blessings_are_read_from_the_evaluators_artifacts(carried_out, tmp_path, blessed, expected):
+    folder, graph, inputs, primary, heads, level = carried_out(blessed)["assembled"]
+    assert (folder, graph, inputs, level) == (tmp_path / "Assembler/model/9", "/graph", INPUTS, "instance")
+    assert primary == Candidate(Path("/root/Trainer.primary/model/6"), blessed=True)
+    assert [(source, head.model.name, head.blessed) for source, head in heads.items()] == [
+        ("b_y", "8", expected),
+        ("a_x", "7", True),
     ]
+
+
+@pytest.mark.parametrize("robust", [0, 1])
+def test_the_primary_modules_blessing_on_perturbed_copies_counts(carried_out, robust):
+    given = {executor.ROBUSTNESS_KEY: artifact(standard_artifacts.ModelBlessing, "/b", blessed=robust)}
+    assert carried_out(**given)["assembled"][3].robust == bool(robust)
+
+
+def test_the_card_is_told_who_made_what_on_which_span_and_lies_in_the_servable(carried_out, tmp_path):
+    run, _, level, graph, primary, heads, dataset = carried_out()["card"]
+    assert (run.execution, run.source_digest, level, graph.uri, str(dataset)) == (
+        "9",
+        "0123",
+        "instance",
+        "/graph",
+        "/data",
+    )
+    assert (primary.model.id, primary.model.node, primary.model.execution) == (60, "Trainer.primary", "6")
+    assert (heads["a_x"].examples.span, heads["a_x"].run.uri) == (4, "/root/Trainer.a_x/model_run/7")
+    card = tmp_path / "Assembler/model/9/Format-Serving/assets.extra/model_card.json"
+    assert json.loads(card.read_text()) == {"name": "demo"}

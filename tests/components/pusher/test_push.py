@@ -138,3 +138,29 @@ def test_an_unblessed_servable_is_not_pushed(monkeypatch):
     monkeypatch.setattr(executor, "push_version", lambda *given: pytest.fail("it was pushed"))
     with pytest.raises(StepRefusedError, match="not blessed by ServableValidator"):
         executor.AtomicPusherExecutor().Do({}, {}, {})
+
+
+def test_what_is_pushed_beside_the_servable_is_there_when_the_version_is(servable, base, tmp_path):
+    (tmp_path / "FeatureStats.pb").write_bytes(b"statistics")
+    version = push_version(servable, base, LINEAGE, {"assets.extra/reference.pb": tmp_path / "FeatureStats.pb"})
+    assert (version / "assets.extra" / "reference.pb").read_bytes() == b"statistics"
+    assert not (servable / "assets.extra" / "reference.pb").exists()
+
+
+def test_a_push_without_the_file_beside_it_leaves_no_version(servable, base, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        push_version(servable, base, LINEAGE, {"assets.extra/reference.pb": tmp_path / "absent"})
+    assert visible(base) == []
+
+
+def test_the_reference_statistics_of_a_run_are_pushed_where_the_monitor_looks(tmp_path):
+    from tfx.types import standard_artifacts
+
+    from components.pusher.executor import REFERENCE_KEY, _beside
+
+    statistics = standard_artifacts.ExampleStatistics()
+    statistics.uri, statistics.split_names = str(tmp_path), '["test"]'
+    (tmp_path / "Split-test").mkdir()
+    expected = {"assets.extra/reference_statistics.pb": tmp_path / "Split-test" / "FeatureStats.pb"}
+    assert _beside({REFERENCE_KEY: [statistics]}) == expected
+    assert _beside({}) == {}

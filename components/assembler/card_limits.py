@@ -1,0 +1,118 @@
+"""The known limits of a model card: sentences that follow from the data and the figures, not from opinion."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# Below this many test images of either class a figure moves by whole percents when one image does.
+FEW_TEST_IMAGES = 100
+FEW_TRAINING_IMAGES = 200
+_CHANCE = 0.5
+
+
+def known_limits(
+    inputs: Mapping[str, Any],
+    spans: Iterable[Mapping[str, Any]],
+    models: Sequence[Mapping[str, Any]],
+    left_out: Sequence[str],
+) -> list[str]:
+    """Returns what a user of a servable must know of it.
+
+    Args:
+        inputs: what the models see: representation, colour and size.
+        spans: the card's section `data`: one entry a span of the dataset.
+        models: the card's section `models`, the primary module first.
+        left_out: sources whose head was not blessed.
+
+    Returns:
+        Sentences, the general ones first.
+    """
+    spans = list(spans)
+    return [
+        *_of_the_input(inputs),
+        *_of_the_verdict(models, left_out),
+        *_of_the_data(spans),
+        *_of_the_figures(models),
+    ]
+
+
+def _of_the_input(inputs: Mapping[str, Any]) -> list[str]:
+    size = inputs["size"]
+    return [
+        f"An image of which a side is below {size} pixels is refused. Of a larger one the window of {size} x {size} "
+        "pixels at the centre is judged, at native resolution; the rest of the image is not looked at.",
+    ]
+
+
+def _of_the_verdict(models: Sequence[Mapping[str, Any]], left_out: Sequence[str]) -> list[str]:
+    heads = [model["name"] for model in models if model["task"] == "attribution"]
+    known = ", ".join(heads) or "none"
+    limits = [
+        f"It names these generators and no others: {known}. What another generator made is at best called "
+        "unknown_generator; images of a generator that was not in training may also be called real."
+    ]
+    if left_out:
+        limits.append(
+            f"Heads were trained for {', '.join(left_out)} too, but were not blessed: these generators are not named."
+        )
+    return limits
+
+
+def _of_the_data(spans: Sequence[Mapping[str, Any]]) -> list[str]:
+    limits = []
+    for span in spans:
+        name = f"span {span['span']}"
+        if span["sources"] is None:
+            limits.append(f"The manifest of {name} was not there: what its images are is not known here.")
+            continue
+        few = [
+            f"{source} ({counts['train']})"
+            for source, counts in span["sources"].items()
+            if 0 < counts["train"] < FEW_TRAINING_IMAGES
+        ]
+        if few:
+            limits.append(f"Fewer than {FEW_TRAINING_IMAGES} training images in {name} of {', '.join(few)}.")
+        real = [source for source, counts in span["sources"].items() if counts["label"] == 0 and counts["train"]]
+        limits.append(
+            f"What camera-made means was learnt in {name} from {', '.join(real) or 'no source'} alone; other cameras, "
+            "subjects and processing may be judged otherwise."
+        )
+        limits.extend(f"In {name}: {warning}" for warning in span["warnings"])
+        perturbed = span["preparation"].get("perturb", "none")
+        limits.append(
+            f"Images of {name} were not perturbed: the figures here say nothing of images that were saved again, "
+            "resized or blurred."
+            if perturbed == "none"
+            else f"Images of {name} were perturbed ({perturbed}); the figures hold for a mixture of such images."
+        )
+    return limits
+
+
+def _of_the_figures(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    few, chance, unmeasured, fallen_back = [], [], [], []
+    for model in models:
+        if model["operating_point"]["note"].startswith("fell back"):
+            fallen_back.append(model["name"])
+        if model["figures"] is None:
+            unmeasured.append(model["name"])
+            continue
+        overall = model["figures"]["overall"]
+        positives, negatives = overall["positives"], overall["images"] - overall["positives"]
+        if min(positives, negatives) < FEW_TEST_IMAGES:
+            few.append(f"{model['name']} ({positives} positive, {negatives} negative)")
+        if overall["roc_auc"]["low"] is not None and overall["roc_auc"]["low"] <= _CHANCE:
+            chance.append(model["name"])
+    limits = []
+    if few:
+        limits.append(
+            f"Fewer than {FEW_TEST_IMAGES} test images of a class for {', '.join(few)}: read each figure with its "
+            "interval."
+        )
+    if chance:
+        limits.append(f"The test images do not show that {', '.join(chance)} is better than chance.")
+    if fallen_back:
+        limits.append(
+            f"No threshold could be chosen for {', '.join(fallen_back)}: it is the one that was fallen back to."
+        )
+    if unmeasured:
+        limits.append(f"Of {', '.join(unmeasured)} there are no scores on test images.")
+    return limits

@@ -1,0 +1,121 @@
+"""What is measured of an image for monitoring: format, size, compression, and how its frequencies are filled.
+
+None of it lets the picture be seen again. The frequencies are those of the window at the centre, at native resolution,
+as the models see it: a re-save, a rescale or another camera shows there before it shows in the probabilities.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from serving import images
+from serving.request_log.jpeg_quality import nearest_quality
+
+BANDS = 8
+WINDOW = 128  # pixels: the usual input of the models
+
+_READABLE = ("JPEG", "PNG", "WEBP", "BMP")  # what the servable reads
+_FIRST_TURNED = 5  # EXIF orientations from here on lie on their side
+
+
+@dataclass(frozen=True)
+class ImageColumns:
+    """The measurements of one image; None where there is nothing to measure, or where it is not known.
+
+    Attributes:
+        format: JPEG, PNG, WEBP or BMP, by content.
+        height, width: in pixels, upright: after the turn that EXIF asks for.
+        jpeg_quality: 1..100, the nearest standard quality; None for other formats.
+        bytes: of the encoded image.
+        log_dct_bands: mean of log(1 + |c|) over the DCT coefficients c of each of `BANDS` radial bands, low frequencies
+            first; of luma in 0..255, orthonormal DCT.
+    """
+
+    format: str | None
+    height: int | None
+    width: int | None
+    jpeg_quality: int | None
+    bytes: int | None
+    log_dct_bands: tuple[float, ...] | None
+
+
+def measure(encoded: bytes) -> ImageColumns:
+    """Measures one encoded image.
+
+    Args:
+        encoded: its bytes.
+
+    Raises:
+        ValueError: if Pillow cannot decode it.
+    """
+    size = images.size_of(encoded)
+    try:
+        with Image.open(io.BytesIO(encoded), formats=_READABLE) as image:
+            quality = quality_of(image)
+            luma = central_luma(image)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_TURNED
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"cannot be decoded for its measurements: {error}") from error
+    width, height = size if size is not None else (None, None)
+    return ImageColumns(
+        format=images.format_of(encoded),
+        height=width if turned else height,
+        width=height if turned else width,
+        jpeg_quality=quality,
+        bytes=len(encoded),
+        log_dct_bands=log_dct_bands(luma),
+    )
+
+
+def quality_of(image: Image.Image) -> int | None:
+    """Returns the nearest standard quality of a JPEG as opened by Pillow, None for any other format."""
+    tables = getattr(image, "quantization", None)
+    layers = getattr(image, "layer", None)
+    if not tables or not layers:
+        return None
+    luma: Sequence[int] = tables[layers[0][3]]
+    return nearest_quality(np.asarray(luma, np.int64))
+
+
+def central_luma(image: Image.Image) -> np.ndarray:
+    """Returns the luma of the window at the centre, float64 (side, side), 0..255.
+
+    Its side is `WINDOW`, or for smaller images the shorter of height and width.
+    """
+    side = min(WINDOW, *image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    window = image.crop((left, top, left + side, top + side))
+    return np.asarray(window.convert("RGB").convert("L"), np.float64)
+
+
+def log_dct_bands(luma: np.ndarray) -> tuple[float, ...]:
+    """Returns the mean of log(1 + |c|) in each radial band of the DCT, rounded to four digits.
+
+    A coefficient (u, v) of n x n has radius sqrt(u^2 + v^2) / n. Bands divide 0..1 evenly; the corner beyond 1 belongs
+    to the last one, and the constant term, which is brightness, to none. A band without a coefficient, in images of a
+    few pixels, is 0.
+
+    Args:
+        luma: float64 (n, n).
+    """
+    basis, bands, counts = _dct(len(luma))
+    magnitudes = np.log1p(np.abs(basis @ luma @ basis.T)).ravel()
+    sums = np.bincount(bands, magnitudes, BANDS + 1)[:BANDS]
+    return tuple(round(float(value), 4) for value in sums / counts)
+
+
+@cache
+def _dct(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The orthonormal DCT-II matrix of a side, the band of each coefficient, and how many each band has (or 1)."""
+    frequencies = np.arange(side)
+    basis = np.sqrt(2 / side) * np.cos(np.pi * np.outer(frequencies, 2 * frequencies + 1) / (2 * side))
+    basis[0] /= np.sqrt(2)
+    radius = np.hypot(*np.meshgrid(frequencies, frequencies)) / side
+    bands = np.minimum((radius * BANDS).astype(np.int64), BANDS - 1)
+    bands[0, 0] = BANDS  # a place of its own, which is left out
+    counts = np.maximum(np.bincount(bands.ravel(), minlength=BANDS + 1)[:BANDS], 1)
+    return basis, bands.ravel(), counts
