@@ -4,8 +4,8 @@
 
 Both read the same PNG files and give, for every coefficient of the log-spectrum, its mean and variance. Ours is what
 the pipeline runs: TFX's Transform executor with its Beam pipeline in process, from TFRecord to the exported graph. The
-yardstick is the published method: Pillow decodes, SciPy transforms, and Welford's recurrence keeps the statistics, image
-by image. What a run costs however few images there are (graphs to build, to trace and to save) is measured with one
+yardstick is the published method: Pillow decodes, SciPy transforms, and Welford's recurrence keeps the statistics,
+image by image. What a run costs however few images there are (graphs to build, to trace and to save) is measured with one
 image and taken off; the note names it.
 """
 
@@ -111,8 +111,14 @@ class _Node:
         self._node = next(node for node in nodes if node.id == "Transform")
         self._folder, self._runs = folder, 0
 
-    def run(self, images: list[bytes]) -> None:
-        """Writes the images as examples, and analyses them."""
+    def write(self, images: list[bytes]) -> Path:
+        """Writes images as ImportExampleGen leaves them; returns the folder."""
+        folder = self._folder / f"examples-{len(images)}"
+        _write_examples(folder / "Split-train", images)
+        return folder
+
+    def run(self, written: Path) -> None:
+        """Analyses images that were written."""
         from google.protobuf.json_format import MessageToJson
         from google.protobuf.message import Message
         from tfx.components.transform.executor import Executor
@@ -125,10 +131,8 @@ class _Node:
             kind()
             for kind in (standard_artifacts.Examples, standard_artifacts.Schema, standard_artifacts.TransformGraph)
         )
-        for artifact, name in ((examples, "examples"), (schema, "schema"), (graph, "graph")):
-            artifact.uri = str(place / name)
+        examples.uri, schema.uri, graph.uri = str(written), str(place / "schema"), str(place / "graph")
         examples.split_names = artifact_utils.encode_split_names(["train"])
-        _write_examples(place / "examples" / "Split-train", images)
         _write_schema(place / "schema")
         properties = {
             name: MessageToJson(value) if isinstance(value, Message) else value

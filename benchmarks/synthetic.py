@@ -47,7 +47,7 @@ def write_dataset(path: Path, images: list[bytes]) -> None:
 
 def read_dataset(path: Path) -> Split:
     """Returns the split that `write_dataset` wrote."""
-    return read_split("train", [str(path)])
+    return read_split("train", [str(path)], with_images=True)
 
 
 def transform_of(size: int) -> TransformFunction:

@@ -4,16 +4,22 @@ Images stay encoded on disk and are decoded by the transform graph inside the in
 exactly what serving will see.
 """
 
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from components.features import names
+from components.trainer.encoded_images import EncodedImages
 
 _PARSED_AT_ONCE = 256
+# Train, eval and test.
+_KEPT_SPLITS = 3
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Split:
         labels: int32 (count,), 0 real and 1 fake.
         sources: str (count,).
         paths: str (count,), relative to the image tree.
+        images: the encoded images, if they were copied when the rest was read; else None.
     """
 
     name: str
@@ -33,6 +40,7 @@ class Split:
     labels: np.ndarray
     sources: np.ndarray
     paths: np.ndarray
+    images: EncodedImages | None = None
 
     @property
     def count(self) -> int:
@@ -45,12 +53,14 @@ class Split:
         return tuple(sorted(set(self.sources.tolist())))
 
 
-def read_split(name: str, files: Sequence[str]) -> Split:
-    """Reads labels, sources and paths of a split in one pass.
+def read_split(name: str, files: Sequence[str], with_images: bool = False, folder: Path | None = None) -> Split:
+    """Reads labels, sources and paths of a split in one pass, and copies its encoded images if asked to.
 
     Args:
         name: of the split.
         files: GZIP-compressed TFRecord files of tf.Example.
+        with_images: copy the images as well.
+        folder: for the temporary file of encoded images; None is the system's.
 
     Returns:
         The split; its order is that of `image_bytes` on the same files.
@@ -63,18 +73,59 @@ def read_split(name: str, files: Sequence[str]) -> Split:
         names.SOURCE: tf.io.FixedLenFeature([], tf.string),
         names.PATH: tf.io.FixedLenFeature([], tf.string),
     }
+    if with_images:
+        spec[names.IMAGE_BYTES] = tf.io.FixedLenFeature([], tf.string)
     labels: list[np.ndarray] = []
     sources: list[str] = []
     paths: list[str] = []
-    for batch in _records(files).batch(_PARSED_AT_ONCE).map(lambda records: tf.io.parse_example(records, spec)):
-        labels.append(batch[names.LABEL].numpy())
-        sources.extend(value.decode() for value in batch[names.SOURCE].numpy())
-        paths.extend(value.decode() for value in batch[names.PATH].numpy())
+
+    def read() -> Iterator[Iterable[bytes]]:
+        """Yields the images of each batch, and notes the rest of it."""
+        # Parsed here, batch by batch: a dataset that does it costs a third of a second before its first element.
+        for records in _records(files).batch(_PARSED_AT_ONCE):
+            batch = tf.io.parse_example(records, spec)
+            labels.append(batch[names.LABEL].numpy())
+            sources.extend(value.decode() for value in batch[names.SOURCE].numpy())
+            paths.extend(value.decode() for value in batch[names.PATH].numpy())
+            yield batch[names.IMAGE_BYTES].numpy() if with_images else ()
+
+    images = EncodedImages(read(), folder)
     if not labels:
         raise ValueError(f"split '{name}': holds no image. Prepare the dataset with a larger share for it.")
     return Split(
-        name, tuple(sorted(files)), np.concatenate(labels).astype(np.int32), np.array(sources), np.array(paths)
+        name,
+        tuple(sorted(files)),
+        np.concatenate(labels).astype(np.int32),
+        np.array(sources),
+        np.array(paths),
+        images if with_images else None,
     )
+
+
+class SplitStore:
+    """Keeps the newest splits with their images: the heads of a process follow each other on the same ones."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._splits: OrderedDict[Hashable, Split] = OrderedDict()
+
+    def get(self, name: str, files: Sequence[str], folder: Path | None = None) -> Split:
+        """Returns what `read_split` reads, images included; the same object again, unless a file changed meanwhile."""
+        states = [(file, Path(file).stat().st_size, Path(file).stat().st_mtime_ns) for file in sorted(files)]
+        key = (name, *states)
+        with self._lock:
+            if key not in self._splits:
+                self._splits[key] = read_split(name, files, with_images=True, folder=folder)
+            self._splits.move_to_end(key)
+            while len(self._splits) > _KEPT_SPLITS:
+                self._splits.popitem(last=False)
+            return self._splits[key]
+
+
+@cache
+def process_splits() -> SplitStore:
+    """Returns the store that all trainings of this process share."""
+    return SplitStore()
 
 
 def image_bytes(split: Split) -> tf.data.Dataset:

@@ -3,7 +3,6 @@
 What lies on disk is a temporary file without a name: it is gone with the process, however that ends.
 """
 
-import mmap
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ import tensorflow as tf
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.trainer.ahead import computed_ahead
+from components.trainer.encoded_images import EncodedImages
 from components.trainer.examples import Split, image_batches
 
 Batch: TypeAlias = np.ndarray | tf.Tensor
@@ -76,10 +76,7 @@ class StoredInputs:
 
 
 class DecodedInputs:
-    """Inputs that are decoded whenever they are asked for, from encoded images in a temporary file.
-
-    TFRecord files cannot be read by number, so the encoded images (about a tenth of their decoded size) are copied out
-    of them once.
+    """Inputs that are decoded whenever they are asked for, from encoded images, about a tenth of their decoded size.
 
     Args:
         split: the images.
@@ -94,16 +91,9 @@ class DecodedInputs:
     def __init__(
         self, split: Split, transform: TransformFunction, representation: str, folder: Path | None = None
     ) -> None:
-        ends = [0]
-        with tempfile.TemporaryFile(dir=folder) as file:
-            for images in image_batches(split).as_numpy_iterator():
-                file.writelines(images)
-                ends.extend((ends[-1] + np.cumsum([len(image) for image in images])).tolist())
-            if len(ends) - 1 != split.count:
-                raise ValueError(_changed(split, len(ends) - 1))
-            file.flush()
-            self._encoded = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-        self._ends = np.array(ends)
+        self._images = split.images or EncodedImages(image_batches(split).as_numpy_iterator(), folder)
+        if self._images.count != split.count:
+            raise ValueError(_changed(split, self._images.count))
         self._decode = tf.function(
             lambda encoded: transform(encoded)[representation], input_signature=[tf.TensorSpec([None], tf.string)]
         )
@@ -111,7 +101,7 @@ class DecodedInputs:
     @property
     def count(self) -> int:
         """Number of images."""
-        return len(self._ends) - 1
+        return self._images.count
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; decodes ahead of what is asked for."""
@@ -119,9 +109,7 @@ class DecodedInputs:
 
     def decode(self, batch: np.ndarray) -> tf.Tensor:
         """Returns the inputs of one batch of indices: float32 (batch, ...); may be called on several threads."""
-        starts, ends = self._ends[batch], self._ends[batch + 1]
-        encoded = [self._encoded[start:end] for start, end in zip(starts, ends, strict=True)]
-        return self._decode(tf.constant(encoded, tf.string, (len(batch),)))
+        return self._decode(tf.constant(self._images.take(batch), tf.string, (len(batch),)))
 
 
 class KeptInputs:

@@ -16,7 +16,7 @@ from components.trainer import artifacts
 from components.trainer.baselines import train_baseline
 from components.trainer.checkpoints import Checkpoint
 from components.trainer.determinism import deterministic_operations
-from components.trainer.examples import Split, read_split
+from components.trainer.examples import Split, process_splits
 from components.trainer.fitting import FittingOptions
 from components.trainer.inputs import MemoryBudget
 from components.trainer.learners import process_learners
@@ -89,7 +89,7 @@ def run_job(job: TrainingJob, replicas: Replicas) -> None:
         ValueError: if the data or the model to start from do not fit; see `modules`, `baselines` and `fitting`.
         FloatingPointError: if the loss stops being a finite number.
     """
-    splits = {name: read_split(name, files) for name, files in job.splits.items()}
+    splits = {name: process_splits().get(name, files, Path(job.scratch)) for name, files in job.splits.items()}
     for name, split in splits.items():
         _logger.info("split '%s': %d images", name, split.count)
     transform = ExportedTransform(job.transform_graph)

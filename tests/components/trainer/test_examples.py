@@ -1,8 +1,11 @@
+import os
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.examples import image_bytes, read_split
+from components.trainer.examples import SplitStore, image_bytes, read_split
 from tests.images import REAL, SMOOTH, STRIPES, encode, write_examples
 
 COUNT = 10
@@ -39,3 +42,28 @@ def test_a_split_without_an_image_is_refused_by_name(tmp_path):
     write_examples(tmp_path / "examples-0.tfrecord.gz", [])
     with pytest.raises(ValueError, match=r"split 'eval': holds no image\. Prepare the dataset"):
         read_split("eval", [str(tmp_path / "examples-0.tfrecord.gz")])
+
+
+def test_images_that_are_read_along_are_those_of_the_files(numbered_split):
+    split = read_split("train", numbered_split.files, with_images=True)
+    expected = list(image_bytes(numbered_split).as_numpy_iterator())
+    assert split.images.take(np.arange(split.count)) == expected
+    assert split.images.take(np.array([4, 0, 4])) == [expected[4], expected[0], expected[4]]
+    assert split.paths.tolist() == numbered_split.paths.tolist()
+
+
+def test_a_kept_split_is_read_once_until_a_file_changes(numbered_split, tmp_path):
+    copies = [str(shutil.copy(file, tmp_path)) for file in numbered_split.files]
+    store = SplitStore()
+    first = store.get("train", copies)
+    assert store.get("train", copies, tmp_path) is first
+    os.utime(copies[0], ns=(1, 1))
+    assert store.get("train", copies) is not first
+
+
+def test_only_the_newest_splits_are_kept(numbered_split):
+    store = SplitStore()
+    first = store.get("train", numbered_split.files)
+    for name in ("eval", "test", "testonly"):
+        store.get(name, numbered_split.files)
+    assert store.get("train", numbered_split.files) is not first
