@@ -5,8 +5,8 @@
 Both read the same PNG files and give, for every coefficient of the log-spectrum, its mean and variance. Ours is what
 the pipeline runs: TFX's Transform executor with its Beam pipeline in process, from TFRecord to the exported graph. The
 yardstick is the published method: Pillow decodes, SciPy transforms, and Welford's recurrence keeps the statistics,
-image by image. What a run costs however few images there are (graphs to build, to trace and to save) is measured with one
-image and taken off; the note names it.
+image by image. What a run costs however few images there are (graphs to build, to trace and to save) is measured with
+few images and taken off; the note names it.
 """
 
 import io
