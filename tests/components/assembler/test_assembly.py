@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -76,3 +77,10 @@ def test_an_unblessed_primary_module_stops_the_run_and_writes_nothing(candidates
     with pytest.raises(StepRefusedError, match=r"primary module is not blessed.*evaluation\.detection"):
         assemble(tmp_path, transform_graph, INPUTS, Candidate(primary.model, blessed=False), heads)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_primary_module_that_fails_on_perturbed_copies_is_not_assembled(candidates, transform_graph, tmp_path):
+    primary, heads = candidates
+    with pytest.raises(StepRefusedError, match=r"missed a gate of evaluation\.perturbations"):
+        assemble(tmp_path, transform_graph, INPUTS, dataclasses.replace(primary, robust=False), heads)
+    assert list(tmp_path.iterdir()) == []
