@@ -15,8 +15,9 @@ from typing import Self
 import google_crc32c
 
 _LENGTH_DELIMITED = 2  # protobuf wire type
-# What is inside is compressed already: a higher level costs time and saves nothing.
-_COMPRESSION_LEVEL = 1
+# Stored: what is inside is compressed already. To compress it again takes 17 times as long as to write it (128 px PNG)
+# and saves less than a hundredth.
+_COMPRESSION_LEVEL = 0
 
 
 def encode_example(features: Mapping[str, bytes | int]) -> bytes:
@@ -39,7 +40,7 @@ def encode_example(features: Mapping[str, bytes | int]) -> bytes:
 
 
 class RecordWriter:
-    """Writes one gzip-compressed TFRecord file; a context manager.
+    """Writes one TFRecord file in the gzip format; a context manager.
 
     Args:
         path: the file to write.

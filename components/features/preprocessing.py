@@ -1,8 +1,8 @@
 """The preprocessing function of Transform: the one way from encoded bytes to model inputs.
 
 Both representations are always computed from the same decoded window; a model takes the one it is configured for and
-the graph optimiser drops the other. The DCT statistics are the only thing that is precomputed: full-pass Beam
-analyzers over the training split, per coefficient.
+the graph optimiser drops the other. The DCT statistics are the only thing that is precomputed: one full pass of a Beam
+analyzer over the training split, per coefficient.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.features import dct, image, names
+from components.features import dct, image, moments, names
 from components.features.parameters import PUBLISHED_COLOURS
 
 PIXEL = "pixel"  # float32 (batch, size, size, 3 or 1), -1..1
@@ -33,11 +33,15 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
     colours = {**PUBLISHED_COLOURS, **custom_config.get("colours", {})}
     # SchemaGen infers a shape of (1,) for the bytes feature; the served graph has (batch,): both become a vector.
     encoded = tf.reshape(inputs[names.IMAGE_BYTES], [-1])
-    windows = image.decode_windows(encoded, int(custom_config["size"]))
+    windows = _decode_windows(encoded, int(custom_config["size"]))
+    # One row a batch, of what is added up over all batches.
+    sums = tft.sum(_batch_sums(windows, colours[DCT])[tf.newaxis], reduce_instance_dims=False)
+    mean, variance = moments.mean_and_variance(sums, tft.sum(tf.shape(encoded, tf.int64)))
     spectrum = dct.log_spectrum(image.channels(windows, colours[DCT]))
-    # Summed in float64: in float32 the order in which images come, which is another in each execution of
-    # ImportExampleGen, would show in the last bits, and the same seed would no longer give the same weights.
-    exact = tf.cast(spectrum, tf.float64)
-    mean = tf.cast(tft.mean(exact, reduce_instance_dims=False), tf.float32)
-    variance = tf.cast(tft.var(exact, reduce_instance_dims=False), tf.float32)
     return {PIXEL: image.pixels(image.channels(windows, colours[PIXEL])), DCT: dct.normalise(spectrum, mean, variance)}
+
+
+# Transform calls preprocessing_fn half a dozen times, to see what it reads, what it analyses and what it returns. Most
+# of a call is building these two graphs: as functions they are built in the first one alone.
+_decode_windows = tf.function(image.decode_windows)
+_batch_sums = tf.function(moments.batch_sums)
