@@ -62,7 +62,7 @@ def run_words(values, node_id, run_id="run-1"):
 
 
 def test_a_plan_says_what_it_settled(planned):
-    assert planned.stdout == "plan of run run-1: span 1, 10 nodes\n"
+    assert planned.stdout == "plan of run run-1: span 1, 11 nodes\n"
 
 
 def test_a_node_runs_and_a_second_attempt_does_not_run_it_again(planned, values):
