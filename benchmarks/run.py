@@ -3,20 +3,23 @@
     python benchmarks/run.py [--short] [--only NAME ...] [--results FOLDER] [--json]
 
 Every benchmark runs in a process of its own, forked from one that has imported TensorFlow: its memory is its own, and
-nobody's import is counted. One after the other, since two at once would disturb each other. The table goes to standard
-output, and with the machine's description to a JSON file in benchmarks/results, one a day and mode.
+nobody's import is counted. One after the other, since two at once would disturb each other; in the short mode, which is
+rough anyway, one on each core. The table goes to standard output, and with the machine's description to a JSON file in
+benchmarks/results, one a day and mode.
 """
 
 import datetime
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,16 +63,15 @@ def main(arguments: Sequence[str]) -> int:
     }
     failed = []
     started = time.monotonic()
-    for number, name in enumerate(options.only or BENCHMARKS, 1):
-        _tell(f"[{number}/{len(options.only or BENCHMARKS)}] {BENCHMARKS[name]} ...")
-        before = time.monotonic()
-        try:
-            rows = in_own_process(_rows, name, options.short)
-        except BenchmarkError as error:
-            failed.append(name)
-            _tell(str(error))
-            continue
-        result["benchmarks"][name] = {"seconds": time.monotonic() - before, "rows": rows}
+    names = options.only or list(BENCHMARKS)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if options.short else 1) as pool:
+        pending = {name: pool.submit(_timed_rows, name, options.short) for name in names}
+        for name, future in pending.items():
+            try:
+                result["benchmarks"][name] = future.result()
+            except BenchmarkError as error:
+                failed.append(name)
+                _tell(str(error))
     result["seconds"] = time.monotonic() - started
     if not options.only and not failed:
         path = write_result(options.results, result)
@@ -99,11 +101,12 @@ def in_own_process(work: Callable, *arguments: object) -> object:
     process = context.Process(target=_send_result, args=(sender, work, arguments))
     process.start()
     sender.close()
-    try:
-        succeeded, value = receiver.recv()
-    except EOFError:
+    # A process that was forked meanwhile holds the pipe open too: that its other end closed cannot be waited for alone.
+    wait([receiver, process.sentinel])
+    if not receiver.poll():
         process.join()
-        raise BenchmarkError(f"{work.__name__}{arguments}: its process ended with {process.exitcode}") from None
+        raise BenchmarkError(f"{work.__name__}{arguments}: its process ended with {process.exitcode}")
+    succeeded, value = receiver.recv()
     process.join()
     if not succeeded:
         raise BenchmarkError(value)
@@ -133,6 +136,13 @@ def text(result: dict) -> str:
             table(rows),
         ]
     )
+
+
+def _timed_rows(name: str, short: bool) -> dict[str, object]:
+    _tell(f"{BENCHMARKS[name]} ...")
+    started = time.monotonic()
+    rows = in_own_process(_rows, name, short)
+    return {"seconds": time.monotonic() - started, "rows": rows}
 
 
 def _rows(name: str, short: bool) -> list[dict]:
