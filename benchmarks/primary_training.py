@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measure import Row, benchmark_arguments, by_turns, rate_ratio, show
 
-EPOCHS = 4
+EPOCHS, EPOCHS_SHORT = 4, 2
 EPOCH = {128: (64, 256), 256: (32, 64)}  # size in pixels -> images a step, images an epoch
 
 
@@ -45,11 +45,14 @@ def rows(short: bool) -> list[Row]:
     for size in (128,) if short else (128, 256):
         images = encoded_images(EPOCH[size][1] // (2 if short else 1), size)
         for representation in ("pixel", "dct"):
-            found += _of_kind(representation, size, images, 1 if short else 2, multiplied)
+            epochs, rounds = (EPOCHS_SHORT, 1) if short else (EPOCHS, 2)
+            found += _of_kind(representation, size, images, epochs, rounds, multiplied)
     return found
 
 
-def _of_kind(representation: str, size: int, images: list[bytes], rounds: int, multiplied: float) -> list[Row]:
+def _of_kind(
+    representation: str, size: int, images: list[bytes], epochs: int, rounds: int, multiplied: float
+) -> list[Row]:
     import keras
     import numpy as np
     import tensorflow as tf
@@ -92,11 +95,11 @@ def _of_kind(representation: str, size: int, images: list[bytes], rounds: int, m
 
     trained = by_turns(
         {
-            "ours": lambda: train_on(KeptInputs(from_bytes, split.paths, inputs.shape), EPOCHS),
-            "anew": lambda: train_on(from_bytes, EPOCHS),
-            "fit": lambda: plain.fit(arrays, split.labels, batch_size=step, epochs=EPOCHS, verbose=0),
+            "ours": lambda: train_on(KeptInputs(from_bytes, split.paths, inputs.shape), epochs),
+            "anew": lambda: train_on(from_bytes, epochs),
+            "fit": lambda: plain.fit(arrays, split.labels, batch_size=step, epochs=epochs, verbose=0),
         },
-        count * EPOCHS,
+        count * epochs,
         rounds,
     )
     alone = by_turns(
