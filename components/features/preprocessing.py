@@ -5,7 +5,8 @@ the graph optimiser drops the other. The DCT statistics are the only thing that 
 analyzer over the training split, per coefficient.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import tensorflow as tf
@@ -33,15 +34,26 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
     colours = {**PUBLISHED_COLOURS, **custom_config.get("colours", {})}
     # SchemaGen infers a shape of (1,) for the bytes feature; the served graph has (batch,): both become a vector.
     encoded = tf.reshape(inputs[names.IMAGE_BYTES], [-1])
-    windows = _decode_windows(encoded, int(custom_config["size"]))
+    windows = _decoding()(encoded, int(custom_config["size"]))
     # One row a batch, of what is added up over all batches.
-    sums = tft.sum(_batch_sums(windows, colours[DCT])[tf.newaxis], reduce_instance_dims=False)
+    sums = tft.sum(_summing()(windows, colours[DCT])[tf.newaxis], reduce_instance_dims=False)
     mean, variance = moments.mean_and_variance(sums, tft.sum(tf.shape(encoded, tf.int64)))
     spectrum = dct.log_spectrum(image.channels(windows, colours[DCT]))
     return {PIXEL: image.pixels(image.channels(windows, colours[PIXEL])), DCT: dct.normalise(spectrum, mean, variance)}
 
 
-# Transform calls preprocessing_fn half a dozen times, to see what it reads, what it analyses and what it returns. Most
-# of a call is building these two graphs: as functions they are built in the first one alone.
-_decode_windows = tf.function(image.decode_windows)
-_batch_sums = tf.function(moments.batch_sums)
+@cache
+def _decoding() -> Callable[..., tf.Tensor]:
+    """Returns the graph of decoding, the same one for a whole process.
+
+    Transform calls preprocessing_fn half a dozen times, to see what it reads, analyses and returns. Most
+    of a call is building this graph and that of the sums: as functions they are built in the first one alone. They are
+    not names of the module, because Beam pickles what preprocessing_fn names, and a graph cannot be pickled.
+    """
+    return tf.function(image.decode_windows)
+
+
+@cache
+def _summing() -> Callable[..., tf.Tensor]:
+    """Returns the graph of the sums, the same one for a whole process."""
+    return tf.function(moments.batch_sums)
