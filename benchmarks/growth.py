@@ -7,7 +7,6 @@ dataset. CPU time of every node is fitted by a + b n over all sizes. One epoch a
 drawn at random, labels too, and no model must reach any score. Drawing them is on no account.
 """
 
-import resource
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.measure import Measurement, Row, benchmark_arguments, measured, show
+from benchmarks.measure import Measurement, Row, benchmark_arguments, cpu_seconds, measured, show
 
 SIZE = 32
 SOURCES = {"real/camera": 1, "fake/gan": 1}  # shares of the images
@@ -70,10 +69,10 @@ class _NodeTimes:
         self._images, self._started = images, 0.0
 
     def node_started(self, _node: str) -> None:
-        self._started = _cpu_seconds()
+        self._started = cpu_seconds()
 
     def node_ended(self, node: str, _state: str, seconds: float) -> None:
-        self.phases[node] = Measurement(self._images, seconds, _cpu_seconds() - self._started)
+        self.phases[node] = Measurement(self._images, seconds, cpu_seconds() - self._started)
 
 
 def _phases(folder: Path, count: int, heads: bool) -> dict[str, Measurement]:
@@ -125,11 +124,6 @@ def fit(times: Mapping[int, Measurement]) -> tuple[float, float]:
 def _fitted(times: Mapping[int, Measurement]) -> str:
     fixed, slope = fit(times)
     return f"{fixed:.1f} s + {slope * 1000:.2f} ms n"
-
-
-def _cpu_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main(arguments: Sequence[str]) -> int:

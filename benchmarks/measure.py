@@ -92,9 +92,9 @@ def measured(images: int, disk: Path | None = None) -> Iterator[Measurement]:
     result = Measurement(images)
     gc.collect()
     Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
-    wall, cpu = time.perf_counter(), _cpu_seconds()
+    wall, cpu = time.perf_counter(), cpu_seconds()
     yield result
-    result.wall_seconds, result.cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
+    result.wall_seconds, result.cpu_seconds = time.perf_counter() - wall, cpu_seconds() - cpu
     result.peak_bytes = _peak_bytes()
     result.disk_bytes = None if disk is None else size_on_disk(disk)
 
@@ -210,7 +210,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
+    """Returns the processor time of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

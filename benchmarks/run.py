@@ -105,10 +105,13 @@ def in_own_process(work: Callable, *arguments: object) -> object:
     sender.close()
     # A process that was forked meanwhile holds the pipe open too: that its other end closed cannot be waited for alone.
     wait([receiver, process.sentinel])
-    if not receiver.poll():
+    try:
+        if not receiver.poll():
+            raise EOFError
+        succeeded, value = receiver.recv()
+    except EOFError:
         process.join()
-        raise BenchmarkError(f"{work.__name__}{arguments}: its process ended with {process.exitcode}")
-    succeeded, value = receiver.recv()
+        raise BenchmarkError(f"{work.__name__}{arguments}: its process ended with {process.exitcode}") from None
     process.join()
     if not succeeded:
         raise BenchmarkError(value)
