@@ -94,6 +94,7 @@ def _phases(folder: Path, count: int, heads: bool) -> dict[str, Measurement]:
         "secondary": {"epochs": 1},
         "sources": [name.partition("/")[2] for name in SOURCES if name.startswith("fake/")] if heads else [],
         "evaluation": {task: {"min_roc_auc": 0.0} for task in ("detection", "attribution")},
+        "open_set": {"leave_one_out": False},
     }
     times = _NodeTimes(count)
     with measured(count) as run:

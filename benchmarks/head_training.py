@@ -112,10 +112,11 @@ class Experiment:
 
     def features(self) -> "MiddleFeatures":
         """Returns the middle features of both splits, in memory."""
-        from components.trainer.inputs import MemoryBudget
         from components.trainer.middle_features import extract_middle_features
+        from components.trainer.parameters import TrainingParameters
 
-        return extract_middle_features(self.primary, self.splits, self._transform, "dct", MemoryBudget(2**20))
+        parameters = TrainingParameters(memory_budget_mb=2**20)
+        return extract_middle_features(self.primary, self.splits, self._transform, self._inputs, parameters)
 
     def train(self, number: int, features: "MiddleFeatures", epochs: int, pool: "LearnerPool", batch: int) -> None:
         """Trains and scores the head of source `number`, our way."""

@@ -7,7 +7,7 @@ rule, the value received and the fix.
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -17,37 +17,22 @@ from components.example_validator.parameters import ConfoundParameters
 from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.monitoring.parameters import MonitoringParameters
+from components.open_set.parameters import OpenSetParameters
 from components.parameters import Parameters
 from components.robustness.perturbations import check_name
+from components.servable.parameters import VerdictParameters
 from components.trainer.parameters import BaselineParameters, TrainingParameters
 from components.validator.parameters import ValidationParameters
+from pipeline.config_problems import sentence
 from pipeline.kubeflow_parameters import KubeflowParameters
 from pipeline.metadata_parameters import MetadataParameters
+from pipeline.recipes import RECIPES, RecipeName, with_recipe
 from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
 
 ParametersType = TypeVar("ParametersType", bound=Parameters)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 PRIMARY = "primary"  # how the primary module is called beside its heads
-
-_FIXES = {
-    "extra_forbidden": "Remove it, or correct its spelling; keys here: {keys}.",
-    "missing": "Add it.",
-    "int_type": "Write a whole number without quotes.",
-    "float_type": "Write a number without quotes.",
-    "string_type": "Write text; put quotes around it if it looks like a number.",
-    "bool_type": "Write true or false.",
-    "literal_error": "Choose one of these.",
-    "list_type": "Write a list: [first, second], or one '- item' a line.",
-    "tuple_type": "Write a list: [first, second], or one '- item' a line.",
-    "greater_than": "Raise it.",
-    "greater_than_equal": "Raise it.",
-    "less_than": "Lower it.",
-    "less_than_equal": "Lower it.",
-    "string_too_short": "Write a name.",
-    "string_too_long": "Shorten it.",
-    "model_type": "Write a mapping of keys to values.",
-}
 
 
 class ConfigurationError(Exception):
@@ -98,15 +83,20 @@ class PipelineConfig(Parameters):
         input: what the models see.
         primary: training of the primary module.
         secondary: training of each head.
+        recipe: settings of `input`, `primary` and `secondary` that belong together, see pipeline/recipes.py:
+            "few_images", for tens to hundreds of images a source; or "paper". What the configuration gives itself wins;
+            None leaves the rest at the defaults.
         attribution_level: what a head stands for: "instance", one source; or "architecture", all sources whose names
             are alike up to the first underscore; `sources` then names architectures.
         sources: the sources (or architectures) that get a head, in the order of the servable's outputs.
+        verdict: how the servable decides.
         baselines: models of earlier work that are trained on the same data and stand beside ours in the report; they
             are never served.
         warm_start: output root of an earlier run; every model starts from the weights that the newest finished
             training of the same name left there, e.g. to go on with perturbed images. None starts from scratch.
         confound: what to do when file format, compression, resolution or colour mode tells real from fake.
         evaluation: what blesses a model.
+        open_set: whether every source takes its turn as an unknown generator.
         validation: the last check before a push.
         monitoring: when `genattr monitor` raises an alarm, and what it compares with.
         beam_pipeline_args: options of the data-parallel steps, e.g. another runner.
@@ -118,15 +108,18 @@ class PipelineConfig(Parameters):
     name: str = Field(min_length=1, max_length=63)
     data: DataParameters
     output_root: str = Field(min_length=1)
+    recipe: RecipeName | None = None
     input: InputParameters = InputParameters()
     primary: TrainingParameters = TrainingParameters()
     secondary: TrainingParameters = TrainingParameters()
     attribution_level: AttributionLevel = "instance"
     sources: tuple[SourceParameters, ...] = ()
+    verdict: VerdictParameters = VerdictParameters()
     baselines: tuple[BaselineParameters, ...] = ()
     warm_start: str | None = Field(default=None, min_length=1)
     confound: ConfoundParameters = ConfoundParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
+    open_set: OpenSetParameters = OpenSetParameters()
     validation: ValidationParameters = ValidationParameters()
     monitoring: MonitoringParameters = MonitoringParameters()
     beam_pipeline_args: tuple[str, ...] = ("--runner=FnApiRunner",)
@@ -140,6 +133,13 @@ class PipelineConfig(Parameters):
         if not _NAME.fullmatch(name):
             raise ValueError("must start with a letter or digit and hold only letters, digits, '_', '.' and '-'")
         return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("recipe") not in RECIPES:
+            return values  # none, or refused in a moment
+        return with_recipe(values, values["recipe"])
 
     @field_validator("beam_pipeline_args", "baselines", mode="before")
     @classmethod
@@ -248,7 +248,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path}: must hold a mapping of keys to values, found {type(values).__name__}.")
     for override in overrides:
-        _apply(values, override)
+        apply_override(values, override)
     return validate_config(values, str(path))
 
 
@@ -279,7 +279,7 @@ def validated(model: type[ParametersType], values: Mapping[str, Any], prefix: st
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [f"{prefix}{_sentence(problem)}" for problem in error.errors(include_url=False)]
+        lines = [f"{prefix}{sentence(problem, model)}" for problem in error.errors(include_url=False)]
         raise ConfigurationError("\n".join(lines)) from error
 
 
@@ -291,8 +291,16 @@ def sources_by_span(config: PipelineConfig) -> dict[int | None, list[str]]:
     return groups
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Sets one dotted key in place."""
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Sets one dotted key in place.
+
+    Args:
+        values: the mapping of a configuration.
+        override: "dotted.key=value"; the value is read as YAML.
+
+    Raises:
+        ConfigurationError: if it has another form, or the value is not YAML.
+    """
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
         raise ConfigurationError(f"--set {override}: must have the form dotted.key=value, e.g. primary.epochs=20.")
@@ -308,32 +316,3 @@ def _apply(values: dict[str, Any], override: str) -> None:
         target[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"--set {override}: the value is not YAML: {error}") from error
-
-
-def _sentence(problem: Mapping[str, Any]) -> str:
-    """Turns one of pydantic's problems into field, rule, value and fix."""
-    location = ".".join(str(part) for part in problem["loc"])
-    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        message = "is not a key"
-    elif kind == "missing":
-        message = "is required"
-    rule = re.sub(r"^Input should be ", "must be ", message).replace("a valid tuple", "a list")
-    received = "" if kind == "missing" or not location else f", got {problem['input']!r}"
-    if not location:  # rules over several fields name them, and what to do, themselves
-        return rule if rule.endswith(".") else f"{rule}."
-    fix = _FIXES.get(kind, "Correct the value.").format(keys=", ".join(_keys_beside(problem["loc"])))
-    return f"{location}: {rule}{received}. {fix}"
-
-
-def _keys_beside(location: tuple[Any, ...]) -> list[str]:
-    """Returns the keys that are allowed where an unknown one was found."""
-    model: Any = PipelineConfig
-    for part in location[:-1]:
-        if get_origin(model) is tuple:  # tuple[Item, ...]: the part is a place in a list
-            model = get_args(model)[0]
-        elif get_origin(model) is dict:  # dict[str, Item]: the part is a key
-            model = get_args(model)[1]
-        else:
-            model = model.model_fields[part].annotation
-    return sorted(getattr(model, "model_fields", ()))

@@ -127,9 +127,10 @@ def evaluation(document: Mapping[str, Any], report: Path) -> None:
         overall = verdicts["overall"]
         contradictions = overall["contradictions"]
         accuracy = "not defined" if overall["accuracy"] is None else f"{overall['accuracy']:.3f}"
+        uncertain = f"; uncertain: {overall['uncertain']['count']:,}" if "uncertain" in overall else ""
         console.print(
             f"verdicts ({name}): accuracy {accuracy}; contradictions: {contradictions['count']:,} of "
-            f"{contradictions['predicted_real']:,} called real",
+            f"{contradictions['predicted_real']:,} called real{uncertain}",
             soft_wrap=True,
         )
     console.print(f"report  {escape(str(report))}", soft_wrap=True)
@@ -235,6 +236,11 @@ class RunConsole:
             self._console.print(_models_table(outcome))
         if report.baselines:
             self._console.print(_baselines_table(outcome))
+        if report.copies:
+            from components.evaluator.robustness_view import robustness_view, saved_alike_sentence
+
+            view = robustness_view(report.copies, report.models)
+            self._console.print(escape(saved_alike_sentence(view, report.models)), soft_wrap=True)
         for warning in report.data.warnings if report.data else ():
             self._console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
         color = "green" if report.outcome == "pushed" else "red"
@@ -246,6 +252,9 @@ class RunConsole:
 
 def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
     """Returns the outcome of a run as plain values for JSON."""
+    from components.evaluator.calibration_view import calibration_values
+    from components.evaluator.robustness_view import robustness_values, robustness_view
+
     report = outcome.report
     return {
         "outcome": report.outcome,
@@ -261,10 +270,12 @@ def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
                 "blessed": model.blessed,
                 "threshold": model.threshold,
                 "metrics": dict(model.metrics),
+                "calibration": calibration_values(model),
             }
             for model in report.models
         ],
         "warnings": list(report.data.warnings) if report.data else [],
+        "robustness": robustness_values(robustness_view(report.copies, report.models)),
         "comparison": _comparison_values(outcome),
     }
 

@@ -174,7 +174,7 @@ class Judged:
             for name in self.raw
         }
         thresholds = np.array([servable.detection, *servable.sources.values()], np.float32)
-        return ServableScores(thresholds, heads, images, answers)
+        return ServableScores(thresholds, heads, images, answers, servable.uncertain_band)
 
 
 def judge(
@@ -205,6 +205,8 @@ def judge(
     judged = Judged(raw={name: [] for name in asked}, verdicts={name: [] for name in asked})
     heads = list(servable.sources)
     verdicts = {name: name for name in (*heads, *contract.RESERVED_VERDICTS)}  # one text for all images that got it
+    if servable.uncertain_band is None:
+        del verdicts[contract.VERDICT_UNCERTAIN]
     done = 0
     for batch in _batches(records, options.batch_size):
         for record, outcome in zip(batch, _judge_batch(model, batch, asked, options.seed), strict=True):
@@ -303,6 +305,7 @@ def _head(
             "level": servable.level,
             "heads": list(servable.sources),
             "operating_points": {PRIMARY: servable.detection, **servable.sources},
+            **({"uncertain_band": list(servable.uncertain_band)} if servable.uncertain_band else {}),
         },
         "dataset": {
             "path": str(dataset.path),

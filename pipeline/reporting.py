@@ -14,16 +14,14 @@ from components.assembler.assembly import read_assembly
 from components.assembler.card_file import CARD_FILE
 from components.dataset.manifest import Manifest
 from components.evaluator.confusion import verdict_confusion
-from components.evaluator.eval_config import gates
 from components.evaluator.evaluation import overall_metrics
 from components.evaluator.model_view import MAIN_SPLIT
-from components.evaluator.parameters import GateParameters
+from components.evaluator.open_set_turns import OpenSetEvaluation
 from components.evaluator.report import write_report
 from components.evaluator.report_data import (
     BaselineReport,
     CombinedHeads,
     DataReport,
-    Gate,
     ModelReport,
     NodeRun,
     RunReport,
@@ -31,15 +29,24 @@ from components.evaluator.report_data import (
 )
 from components.example_validator.confounds import FILE_NAME as CONFOUNDS_FILE
 from components.features.names import group_of
+from components.open_set.artifacts import read_evaluation
 from components.trainer import artifacts
 from pipeline.config import PRIMARY, PipelineConfig
+from pipeline.copies_reporting import copies_reports, judged_gates
 from pipeline.dataset_view import mean_spectra, source_images
-from pipeline.graph import PRIMARY_TRAINER, baseline_runs, baseline_sources, baseline_trainer, head_trainer
 from pipeline.lineage import NodeRecord, OutputArtifact, read_run
 from pipeline.metadata_store import open_store
 from pipeline.model_card.describe import describe_servable
 from pipeline.model_card.rendering import as_html
 from pipeline.model_card.sections import card_sections
+from pipeline.node_names import (
+    LEAVE_ONE_OUT,
+    PRIMARY_TRAINER,
+    baseline_runs,
+    baseline_sources,
+    baseline_trainer,
+    head_trainer,
+)
 from serving import contract
 
 _CARD = "model_card.html"
@@ -98,6 +105,8 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         configuration=config.to_yaml(),
         baselines=_baselines(config, records),
         combined=_combined(config, records) if config.baselines else None,
+        copies=copies_reports(config, records),
+        open_set=_open_set(records),
         model_card=_CARD if servable and (Path(servable) / CARD_FILE).is_file() else None,
     )
 
@@ -133,7 +142,7 @@ def model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], name
         name=name,
         task=description.task,
         blessed=bool(blessing.properties.get("blessed")) if blessing else None,
-        gates=_gates(limits, metrics) if evaluation else [],
+        gates=judged_gates(limits, metrics) if evaluation else [],
         metrics=metrics,
         threshold=description.operating_point.threshold,
         threshold_rule=f"{description.operating_point.rule} on split eval: {description.operating_point.note}",
@@ -144,14 +153,8 @@ def model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], name
             ScoreSet(split, scored.labels, scored.scores, scored.sources)
             for split, scored in sorted(artifacts.read_scores(run.path).items(), reverse=True)
         ],
+        calibration=description.calibration,
     )
-
-
-def _gates(limits: GateParameters, metrics: Mapping[str, float]) -> list[Gate]:
-    return [
-        Gate(metric, minimum, None, metrics.get(metric), metrics.get(metric, float("-inf")) >= minimum)
-        for metric, minimum in gates(limits).items()
-    ]
 
 
 def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> DataReport | None:
@@ -216,7 +219,9 @@ def _decided(config: PipelineConfig, records: Mapping[str, NodeRecord], sources:
     heads = np.array(columns, np.float32).reshape(len(known), len(sources))
     from components.servable.verdict import verdicts  # TensorFlow comes with it
 
-    decided = verdicts(primary.scores[known], heads, points[PRIMARY], [points[name] for name in sources], sources)
+    band = config.verdict.uncertain_band
+    thresholds = [points[name] for name in sources]
+    decided = verdicts(primary.scores[known], heads, points[PRIMARY], thresholds, sources, band)
     return _Decided(
         primary.labels[known],
         np.array([group_of(source, config.attribution_level) for source in primary.sources[known].tolist()]),
@@ -234,7 +239,15 @@ def _confusion(
         return None
     sources = list(read_assembly(assembled.path).heads)
     decided = _decided(config, records, sources)
-    return verdict_confusion(decided.groups.tolist(), decided.verdicts.tolist(), sources, decided.labels)
+    with_uncertain = config.verdict.uncertain_band is not None
+    return verdict_confusion(
+        decided.groups.tolist(), decided.verdicts.tolist(), sources, decided.labels, with_uncertain
+    )
+
+
+def _open_set(records: Mapping[str, NodeRecord]) -> OpenSetEvaluation | None:
+    evaluation = _output(records, LEAVE_ONE_OUT, "evaluation")
+    return read_evaluation(evaluation.path) if evaluation else None
 
 
 def _baselines(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> list[BaselineReport]:

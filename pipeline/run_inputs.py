@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pipeline.config import ConfigurationError, PipelineConfig
 from pipeline.dataset_check import require_dataset, with_resolved_span
-from pipeline.graph import PRIMARY_TRAINER
 from pipeline.lineage import newest_models
 from pipeline.metadata_store import open_store
+from pipeline.node_names import PRIMARY_TRAINER
 
 
 def resolve_run(config: PipelineConfig) -> tuple[PipelineConfig, dict[str, Path]]:

@@ -32,10 +32,12 @@ OUTPUT_SOURCE_HEATMAPS = "source_heatmaps"  # float32 [batch, heads, height, wid
 VERDICT_REAL = "real"  # the primary module says real, and no head claims the image
 VERDICT_UNKNOWN_GENERATOR = "unknown_generator"  # the primary module says fake, and no head claims the image
 VERDICT_CONTRADICTION = "contradiction"  # the primary module says real, yet a head claims the image
-RESERVED_VERDICTS = (VERDICT_REAL, VERDICT_UNKNOWN_GENERATOR, VERDICT_CONTRADICTION)
+VERDICT_UNCERTAIN = "uncertain"  # the primary module's probability lies in the servable's band: neither real nor fake
+RESERVED_VERDICTS = (VERDICT_REAL, VERDICT_UNKNOWN_GENERATOR, VERDICT_CONTRADICTION, VERDICT_UNCERTAIN)
 
 # Files of a servable, relative to its version directory.
-ASSET_OPERATING_POINTS = "assets/operating_points.json"  # {"detection": t, "sources": {name: t}, "input": {...}}
+# {"detection": t, "sources": {name: t}, "input": {...}}; with a band, "uncertain_band": [lowest, highest] too.
+ASSET_OPERATING_POINTS = "assets/operating_points.json"
 ASSET_LABEL_MAP = "assets/label_map.json"  # {"detection": {"real": 0, "fake": 1}, "sources": [...], "verdicts": [...]}
 WARMUP_REQUESTS = "assets.extra/tf_serving_warmup_requests"
 # What `genattr monitor` compares traffic with: TFDV's statistics of the images that the servable was judged on.

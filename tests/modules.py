@@ -14,7 +14,7 @@ from components.models.secondary import build_secondary
 from components.servable.export import export_servable
 from components.servable.operating_points import OperatingPoints
 from components.trainer import artifacts
-from components.trainer.loop import History
+from components.trainer.history import History
 from components.trainer.modules import TrainedModule
 from tests.images import SIZE
 
@@ -23,7 +23,7 @@ DETECTION_THRESHOLD = 0.45
 
 def write_primary(folder: Path, inputs: InputParameters) -> Path:
     """Writes the Model artifact of a primary module, without Format-Serving/."""
-    model = build_primary(inputs.shape, inputs.representation == "pixel", LayerParameters(), seed=1)
+    model = build_primary(inputs.shape, inputs.pooled, LayerParameters(), seed=1)
     point = OperatingPoint(DETECTION_THRESHOLD, "fixed", "")
     artifacts.write_module(folder, TrainedModule(model, point, History(), {}, 0.0))
     return folder
@@ -31,7 +31,7 @@ def write_primary(folder: Path, inputs: InputParameters) -> Path:
 
 def write_head(folder: Path, inputs: InputParameters, source: str, threshold: float, seed: int) -> Path:
     """Writes the Model artifact of a head, without Format-Serving/."""
-    model = build_secondary((SIZE // 4, SIZE // 4, 16), inputs.representation == "pixel", LayerParameters(), seed)
+    model = build_secondary((SIZE // 4, SIZE // 4, 16), inputs.pooled, LayerParameters(), seed)
     artifacts.write_module(
         folder, TrainedModule(model, OperatingPoint(threshold, "fixed", ""), History(), {}, 0.0), source
     )

@@ -7,12 +7,16 @@ from components.evaluator.servable_scores import Answers, Images, ServableScores
 REAL, PROGAN, SNGAN, UNSEEN = "real_ffhq", "progan_celeba", "sngan_celeba", "unseen_web"
 
 
-def verdicts_by_hand(raw: np.ndarray, thresholds: np.ndarray, heads: list[str]) -> np.ndarray:
+def verdicts_by_hand(
+    raw: np.ndarray, thresholds: np.ndarray, heads: list[str], band: tuple[float, float] | None = None
+) -> np.ndarray:
     """The rule of the verdict, row by row."""
     said = []
     for row in np.asarray(raw, np.float32):
         claiming = [(p, head) for p, t, head in zip(row[1:], thresholds[1:], heads, strict=True) if p >= t]
-        if row[0] >= thresholds[0]:
+        if band and np.float32(band[0]) <= row[0] <= np.float32(band[1]):
+            said.append("uncertain")
+        elif row[0] >= thresholds[0]:
             said.append(max(claiming)[1] if claiming else "unknown_generator")
         else:
             said.append("contradiction" if claiming else "real")
@@ -27,6 +31,7 @@ def make_scores(
     perturbations=(),
     prepared=False,
     seed=0,
+    band=None,
 ) -> ServableScores:
     """Scores that know something of the truth; `each` images a source, thresholds that differ by column."""
     random = np.random.default_rng(seed)
@@ -39,7 +44,7 @@ def make_scores(
     def answers() -> Answers:
         raw = 1 / (1 + np.exp(-random.normal(1.5 * truth - 0.75, 1.0)))
         raw = raw.round(2).astype(np.float32)  # ties
-        return Answers(raw, verdicts_by_hand(raw, thresholds, list(heads)))
+        return Answers(raw, verdicts_by_hand(raw, thresholds, list(heads), band))
 
     images = Images(
         paths=np.array([f"{name}/{number:03d}.png" for number, name in enumerate(names)], np.str_),
@@ -48,4 +53,4 @@ def make_scores(
         labels=labels,
         perturbations=np.array([("none", "blur+noise")[n % 2] if prepared else "" for n in range(len(names))], np.str_),
     )
-    return ServableScores(thresholds, matches, images, {name: answers() for name in ("none", *perturbations)})
+    return ServableScores(thresholds, matches, images, {name: answers() for name in ("none", *perturbations)}, band)

@@ -22,11 +22,12 @@ STEPS = {
     "servable": ("components.models", "components.features", CONTRACT),
     "evaluator": ("components.features", "components.servable", CONTRACT),
     "example_validator": ("components.features.names", "components.features.confound"),
-    "robustness": ("components.dataset", "components.features.names"),
+    "robustness": ("components.dataset", "components.features.names", "components.servable.asking", CONTRACT),
     "trainer": (
         "components.servable",
         "components.models",
         "components.features",
+        "components.evaluator.calibration",
         "components.evaluator.metrics",
         "components.evaluator.operating_point",
     ),
@@ -36,11 +37,20 @@ STEPS = {
         "components.features",
         "components.evaluator.metrics",
         "components.evaluator.operating_point",
+        "components.evaluator.calibration",
+        "components.evaluator.reliability",
     ),
+    "open_set": ("components.trainer", "components.models", "components.features", "components.evaluator"),
     "validator": ("components.trainer", "components.assembler", "serving"),
     "pusher": (CONTRACT,),
     # Measures images exactly as servers and clients log them.
-    "monitoring": ("components.trainer.artifacts", "components.features", "serving.request_log", CONTRACT),
+    "monitoring": (
+        "components.trainer.artifacts",
+        "components.servable.asking",
+        "components.features",
+        "serving.request_log",
+        CONTRACT,
+    ),
 }
 # The evaluator is the only step whose parts differ: its reports and metrics know no model.
 SERVABLE_READERS = ("components.evaluator.eval_config",)

@@ -3,12 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from components.features import dct, image
+from components.features import dct, image, residual
 from tests.images import SIZE
 
 
 class FixedTransform(tf.Module):
-    """Encoded images (batch,) -> {"pixel", "dct"}, as `components.features.transform` promises."""
+    """Encoded images (batch,) -> {"pixel", "dct", "residual"}, as `components.features.transform` promises."""
 
     def __init__(self, size: int = SIZE) -> None:
         super().__init__(name="transform")
@@ -20,4 +20,8 @@ class FixedTransform(tf.Module):
     def __call__(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         windows = image.decode_windows(image_bytes, self._size)
         spectrum = dct.log_spectrum(image.grey(windows))
-        return {"pixel": image.pixels(windows), "dct": dct.normalise(spectrum, self._mean, self._variance)}
+        return {
+            "pixel": image.pixels(windows),
+            "dct": dct.normalise(spectrum, self._mean, self._variance),
+            "residual": residual.residuals(image.channels(windows, "rgb")),
+        }

@@ -53,6 +53,7 @@ def assemble(
     primary: Candidate,
     heads: Mapping[str, Candidate],
     level: AttributionLevel = "instance",
+    uncertain_band: tuple[float, float] | None = None,
 ) -> Assembly:
     """Writes one servable of the primary module and every blessed head.
 
@@ -63,6 +64,7 @@ def assemble(
         primary: the primary module.
         heads: source -> head, in the order of the outputs.
         level: what the heads are named after: sources, or generator architectures.
+        uncertain_band: lowest and highest probability of the primary module at which the verdict is "uncertain".
 
     Returns:
         What went in and what did not.
@@ -84,6 +86,7 @@ def assemble(
     points = OperatingPoints(
         artifacts.read_description(primary.model).operating_point.threshold,
         {source: artifacts.read_description(model).operating_point.threshold for source, model in blessed.items()},
+        uncertain_band,
     )
     export_servable(
         folder / artifacts.SERVING_FOLDER,

@@ -1,6 +1,7 @@
 """The figures of a model card: what a model reached on images that it did not see, each with its 95 % interval.
 
-Areas have Hanley & McNeil's interval, rates Wilson's: both keep a width where few images were all judged right.
+Areas have Hanley & McNeil's interval, rates Wilson's: both keep a width where few images were all judged right. The
+expected calibration error has a bootstrap interval.
 """
 
 import math
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from components.evaluator import metrics
+from components.evaluator.calibration import Calibration
 from components.evaluator.operating_point import wilson_interval
+from components.evaluator.reliability import calibration_figures
 
 Figure = dict[str, float | None]
 
@@ -17,7 +20,13 @@ Figure = dict[str, float | None]
 _PLAIN = ("average_precision", "balanced_accuracy", "tpr_at_fpr_1", "tpr_at_fpr_5", "eer", "ece")
 
 
-def model_figures(labels: np.ndarray, scores: np.ndarray, sources: np.ndarray, threshold: float) -> dict[str, Any]:
+def model_figures(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    sources: np.ndarray,
+    threshold: float,
+    calibration: Calibration | None = None,
+) -> dict[str, Any]:
     """Returns what a model reached, overall and source by source, as plain values for JSON.
 
     Args:
@@ -25,10 +34,13 @@ def model_figures(labels: np.ndarray, scores: np.ndarray, sources: np.ndarray, t
         scores: floats [n], 0..1.
         sources: strings [n].
         threshold: operating point; an image is called positive if its score is at least this.
+        calibration: what was done to the scores, None if that is not known.
 
     Returns:
-        `overall`: images, positives; roc_auc, true_positive_rate and false_positive_rate with value, low and high; and
-        the further metrics of this project as numbers. `sources`: for each source images, label, `called` (the share
+        `overall`: images, positives; roc_auc, true_positive_rate and false_positive_rate with value, low and high; the
+        further metrics of this project as numbers; and `calibration`: the expected calibration error `before` and
+        `after` (with value, low and high), what it stays below `by_chance` if probabilities are right, and the Brier
+        score. `sources`: for each source images, label, `called` (the share
         that the model calls positive) and `roc_auc` against the images of the other class, both with their interval.
         What is not defined on these images is None.
 
@@ -48,6 +60,7 @@ def model_figures(labels: np.ndarray, scores: np.ndarray, sources: np.ndarray, t
         "true_positive_rate": _rate(called[labels == 1]),
         "false_positive_rate": _rate(called[labels == 0]),
         **{name: _number(summary[name]) for name in _PLAIN},
+        "calibration": _calibration(labels, scores, calibration),
     }
     by_source = {}
     for source in np.unique(sources).tolist():
@@ -61,6 +74,16 @@ def model_figures(labels: np.ndarray, scores: np.ndarray, sources: np.ndarray, t
             "roc_auc": _area(labels[against], scores[against]),
         }
     return {"overall": overall, "sources": by_source}
+
+
+def _calibration(labels: np.ndarray, scores: np.ndarray, calibration: Calibration | None) -> dict[str, Any]:
+    figures = calibration_figures(labels, scores, calibration)
+    return {
+        "before": _number(figures.before),
+        "after": {"value": _number(figures.after), "low": _number(figures.low), "high": _number(figures.high)},
+        "by_chance": _number(figures.by_chance),
+        "brier": _number(figures.brier),
+    }
 
 
 def _area(labels: np.ndarray, scores: np.ndarray) -> Figure:

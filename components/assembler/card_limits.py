@@ -14,6 +14,7 @@ def known_limits(
     spans: Iterable[Mapping[str, Any]],
     models: Sequence[Mapping[str, Any]],
     left_out: Sequence[str],
+    uncertain_band: tuple[float, float] | None = None,
 ) -> list[str]:
     """Returns what a user of a servable must know of it.
 
@@ -22,6 +23,7 @@ def known_limits(
         spans: the card's section `data`: one entry a span of the dataset.
         models: the card's section `models`, the primary module first.
         left_out: sources whose head was not blessed.
+        uncertain_band: lowest and highest probability of the primary module at which the verdict is "uncertain".
 
     Returns:
         Sentences, the general ones first.
@@ -30,6 +32,7 @@ def known_limits(
     return [
         *_of_the_input(inputs),
         *_of_the_verdict(models, left_out),
+        *_of_the_band(models, uncertain_band),
         *_of_the_data(spans),
         *_of_the_figures(models),
     ]
@@ -53,6 +56,23 @@ def _of_the_verdict(models: Sequence[Mapping[str, Any]], left_out: Sequence[str]
     if left_out:
         limits.append(
             f"Heads were trained for {', '.join(left_out)} too, but were not blessed: these generators are not named."
+        )
+    return limits
+
+
+def _of_the_band(models: Sequence[Mapping[str, Any]], band: tuple[float, float] | None) -> list[str]:
+    if band is None:
+        return []
+    lowest, highest = band
+    limits = [
+        f"An image with a fake probability from {lowest:g} to {highest:g} is called uncertain, whatever heads say: a "
+        "person should look at it. Rates at a threshold, here and in reports, do not leave such images out."
+    ]
+    threshold = next(model["operating_point"]["threshold"] for model in models if model["task"] == "detection")
+    if not lowest <= threshold <= highest:
+        limits.append(
+            f"The threshold of detection, {threshold:.4f}, lies outside this band: images close to it are still called "
+            "real or fake."
         )
     return limits
 
@@ -89,6 +109,7 @@ def _of_the_data(spans: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _of_the_figures(models: Sequence[Mapping[str, Any]]) -> list[str]:
     few, chance, unmeasured, fallen_back = [], [], [], []
+    uncalibrated = [model["name"] for model in models if _not_calibrated(model["calibration"])]
     for model in models:
         if model["operating_point"]["note"].startswith("fell back"):
             fallen_back.append(model["name"])
@@ -113,6 +134,15 @@ def _of_the_figures(models: Sequence[Mapping[str, Any]]) -> list[str]:
         limits.append(
             f"No threshold could be chosen for {', '.join(fallen_back)}: it is the one that was fallen back to."
         )
+    if uncalibrated:
+        limits.append(
+            f"Probabilities of {', '.join(uncalibrated)} are not calibrated: they order images, but are no shares of "
+            "cases."
+        )
     if unmeasured:
         limits.append(f"Of {', '.join(unmeasured)} there are no scores on test images.")
     return limits
+
+
+def _not_calibrated(calibration: Mapping[str, Any] | None) -> bool:
+    return calibration is None or (calibration["scale"], calibration["shift"]) == (1.0, 0.0)

@@ -11,6 +11,7 @@ from components.assembler import executor
 from components.digest import source_digest
 from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
+from components.servable.parameters import VerdictParameters
 
 # Of a trained module, in the order of `executor.input_keys`.
 _TRAINED = (
@@ -52,6 +53,7 @@ class Assembler(base_component.BaseComponent):
         dataset: str,
         level: AttributionLevel = "instance",
         robustness_blessing: channel.BaseChannel | None = None,
+        verdict: VerdictParameters | None = None,
     ) -> None:
         channels: dict[str, channel.BaseChannel] = {}
         for name, trained in {executor.PRIMARY: primary, **heads}.items():
@@ -64,6 +66,7 @@ class Assembler(base_component.BaseComponent):
                 sources=json.dumps(list(heads)),
                 dataset=dataset,
                 level=level,
+                verdict=(verdict or VerdictParameters()).model_dump_json(),
                 source_digest=source_digest(executor.__name__),
                 model=channel.Channel(type=standard_artifacts.Model),
                 **channels,
@@ -92,7 +95,7 @@ def assembler_spec(sources: list[str]) -> type[component_spec.ComponentSpec]:
             "OUTPUTS": {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)},
             "PARAMETERS": {
                 name: component_spec.ExecutionParameter(type=str)
-                for name in ("inputs", "sources", "dataset", "level", "source_digest")
+                for name in ("inputs", "sources", "dataset", "level", "verdict", "source_digest")
             },
         },
     )

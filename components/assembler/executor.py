@@ -16,6 +16,7 @@ from components.assembler.assembly import Candidate, assemble
 from components.assembler.card_file import write_card
 from components.assembler.model_card import ArtifactRecord, AssemblyRun, ExamplesRecord, ModelRecord, build_card
 from components.features.parameters import InputParameters
+from components.servable.parameters import VerdictParameters
 from components.trainer.artifacts import SERVING_FOLDER
 
 PRIMARY = "primary"
@@ -50,6 +51,7 @@ class AssemblerExecutor(base_executor.BaseExecutor):
         """Reads modules and blessings, writes the servable."""
         sources = json.loads(exec_properties["sources"])
         inputs = InputParameters.model_validate_json(exec_properties["inputs"])
+        verdict = VerdictParameters.model_validate_json(exec_properties["verdict"])
         folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
         records = {name: _record(input_dict, name) for name in (PRIMARY, *sources)}
         heads = {source: records[source] for source in sources}
@@ -61,6 +63,7 @@ class AssemblerExecutor(base_executor.BaseExecutor):
             Candidate(Path(records[PRIMARY].model.uri), records[PRIMARY].blessed, robust),
             {source: Candidate(Path(head.model.uri), head.blessed) for source, head in heads.items()},
             exec_properties["level"],
+            verdict.uncertain_band,
         )
         card = build_card(
             self._run(folder, exec_properties["source_digest"]),
@@ -70,6 +73,7 @@ class AssemblerExecutor(base_executor.BaseExecutor):
             records[PRIMARY],
             heads,
             Path(exec_properties["dataset"]),
+            verdict.uncertain_band,
         )
         write_card(card, folder / SERVING_FOLDER)
         _logger.info("assembled heads: %s; left out: %s", ", ".join(assembly.heads), ", ".join(assembly.left_out))

@@ -110,6 +110,7 @@ def build_card(
     primary: ModelRecord,
     heads: Mapping[str, ModelRecord],
     dataset: Path,
+    uncertain_band: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Returns the card of a servable as plain values for JSON.
 
@@ -121,10 +122,11 @@ def build_card(
         primary: the primary module.
         heads: source -> head, blessed or not, in the order of the configuration.
         dataset: folder of the prepared dataset, whose manifests say what the images are.
+        uncertain_band: lowest and highest probability of the primary module at which the verdict is "uncertain".
 
     Returns:
         name, level, intended_use, input, data (an entry a span), models (those that are served, the primary module
-        first), left_out (heads that were not blessed), known_limits and lineage.
+        first), left_out (heads that were not blessed), uncertain_band (where there is one), known_limits and lineage.
     """
     served = {"primary": primary, **{source: head for source, head in heads.items() if head.blessed}}
     left_out = {source: head for source, head in heads.items() if not head.blessed}
@@ -140,7 +142,8 @@ def build_card(
         "data": data,
         "models": models,
         "left_out": [_model(name, record) for name, record in left_out.items()],
-        "known_limits": known_limits(seen, data, models, list(left_out)),
+        **({"uncertain_band": list(uncertain_band)} if uncertain_band else {}),
+        "known_limits": known_limits(seen, data, models, list(left_out), uncertain_band),
         "lineage": _lineage(run, transform_graph, primary, heads),
     }
 
@@ -152,13 +155,17 @@ def _model(name: str, record: ModelRecord) -> dict[str, Any]:
     if _SPLIT in scores:
         scored = scores[_SPLIT]
         threshold = description.operating_point.threshold
-        figures = {"split": _SPLIT, **model_figures(scored.labels, scored.scores, scored.sources, threshold)}
+        figures = {
+            "split": _SPLIT,
+            **model_figures(scored.labels, scored.scores, scored.sources, threshold, description.calibration),
+        }
     return {
         "name": name,
         "task": description.task,
         "span": record.examples.span,
         "blessed": record.blessed,
         "operating_point": asdict(description.operating_point),
+        "calibration": asdict(description.calibration) if description.calibration else None,
         "parameters": description.parameters,
         "training_seconds": description.training_seconds,
         "figures": figures,

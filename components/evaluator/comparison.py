@@ -2,7 +2,8 @@
 
 Three questions: real or synthesised (detection), this source or any other (attribution, one against the rest), and
 which of all classes (multiclass). A softmax over all classes answers all three; the proposed method answers the last by
-its verdict rule, for which an unknown generator or a contradiction is not the class it should have named.
+its verdict rule, for which an unknown generator, a contradiction or an uncertain image is not the class it should have
+named.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,11 @@ from serving import contract
 
 
 def verdict_confusion(
-    true_sources: Sequence[str], verdicts: Sequence[str], source_names: Sequence[str], labels: np.ndarray
+    true_sources: Sequence[str],
+    verdicts: Sequence[str],
+    source_names: Sequence[str],
+    labels: np.ndarray,
+    with_uncertain: bool = False,
 ) -> tuple[list[str], list[str], np.ndarray]:
     """Counts which verdict the images of every source got.
 
@@ -17,18 +21,21 @@ def verdict_confusion(
         verdicts: the verdict on each image, [n]: a source's name or one of `serving.contract.RESERVED_VERDICTS`.
         source_names: the sources that the servable has a head for.
         labels: integers [n], 0 real, 1 fake. Which sources are real is known from these, never from a name.
+        with_uncertain: whether the servable has a band in which its verdict is `uncertain`; such images are counted in
+            a column of their own, which is right for no row.
 
     Returns:
         row names: `real` (all real sources as one), the sources with a head in their order, then fake sources without a
             head, sorted.
-        column names: `real`, the sources with a head, `unknown_generator`, `contradiction`.
+        column names: `real`, the sources with a head, `unknown_generator`, `contradiction`; then `uncertain`, if there
+            is a band.
         counts, int64 [rows, columns]; they add up to n.
 
     Raises:
         ValueError: if lengths differ, a label is not 0 or 1, a source is named like a reserved verdict or listed twice,
             or a verdict is not among the columns.
     """
-    real, unknown, contradiction = contract.RESERVED_VERDICTS
+    real = contract.VERDICT_REAL
     labels = np.asarray(labels)
     if not len(true_sources) == len(verdicts) == labels.size:
         raise ValueError(
@@ -37,8 +44,10 @@ def verdict_confusion(
         )
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"labels: must be 0 or 1, got {sorted(set(labels.tolist()))}.")
-    columns = [real, *source_names, unknown, contradiction]
-    if len(set(columns)) != len(columns):
+    columns = [real, *source_names, contract.VERDICT_UNKNOWN_GENERATOR, contract.VERDICT_CONTRADICTION]
+    if with_uncertain:
+        columns.append(contract.VERDICT_UNCERTAIN)
+    if len({*columns, *contract.RESERVED_VERDICTS}) != len(source_names) + len(contract.RESERVED_VERDICTS):
         raise ValueError(f"source_names: must be unique and none of {contract.RESERVED_VERDICTS}, got {source_names}.")
     fakes = {str(source) for source, label in zip(true_sources, labels, strict=True) if label}
     if strange := fakes & set(contract.RESERVED_VERDICTS):

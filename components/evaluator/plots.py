@@ -1,62 +1,40 @@
-"""Line plots of the report as inline SVG that takes its colours from the page.
+"""Line plots of the report, as inline SVG in the colours of the page (plot_style.py)."""
 
-matplotlib draws with stand-in colours, which become CSS variables in the SVG: one picture serves a light page, a dark
-page and a printed one. No text from outside (a source's name, a metric's) is ever drawn: it goes into the legend, which
-the page writes beside the picture and escapes.
-"""
-
-import io
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from components.evaluator import metrics
+from components.evaluator.plot_style import (
+    GRID,
+    INK,
+    NEGATIVE,
+    POSITIVE,
+    SERIES,
+    STAND_INS,
+    LegendEntry,
+    Plot,
+    figure_of,
+    svg_of,
+)
+from components.evaluator.reliability import ReliabilityPoint
 
-# Names of CSS variables that the page defines. Series are told apart by colour and, where two belong together, by dash.
-INK, GRID, NEGATIVE, POSITIVE = "ink", "line", "negative", "positive"
-SERIES = tuple(f"series-{index}" for index in range(8))
-# Stand-ins: 24-bit colours that nothing else in a figure has.
-_STAND_INS = {name: f"#01{index:02x}fe" for index, name in enumerate((INK, GRID, NEGATIVE, POSITIVE, *SERIES))}
+__all__ = [
+    "LegendEntry",
+    "Plot",
+    "histogram_plot",
+    "history_plot",
+    "precision_recall_plot",
+    "quality_plot",
+    "radial_plot",
+    "reliability_plot",
+    "roc_plot",
+]
 
 MAX_CURVE_POINTS = 300  # a screen shows no more, and the file stays small
 HISTOGRAM_BINS = 40
-LARGEST_SCALE = 1.4  # a wide page does not blow a plot's text up beyond this
 MANY_LINES = 10  # beyond it, lines of generators are drawn thin and are not told apart
-
-
-@dataclass(frozen=True)
-class LegendEntry:
-    """What one line or area of a plot stands for.
-
-    Attributes:
-        label: its meaning; any text, escaped where it is written.
-        colour: name of its CSS variable.
-        dashed: whether its line is dashed.
-    """
-
-    label: str
-    colour: str
-    dashed: bool = False
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One picture.
-
-    Attributes:
-        svg: an `<svg>` element; safe to insert into a page as it is.
-        legend: its entries, to be written beside it.
-    """
-
-    svg: str
-    legend: tuple[LegendEntry, ...]
 
 
 def roc_plot(
@@ -71,8 +49,8 @@ def roc_plot(
         key: prefix of the SVG's identifiers, unique in the page; letters, digits and hyphens.
         alternative: text for those who do not see the picture.
     """
-    figure, (axes,) = _figure(3.1, 2.9)
-    axes.plot([0, 1], [0, 1], color=_STAND_INS[GRID], linewidth=1)
+    figure, (axes,) = figure_of(3.1, 2.9)
+    axes.plot([0, 1], [0, 1], color=STAND_INS[GRID], linewidth=1)
     legend = []
     for index, (split, (labels, scores)) in enumerate(sets.items()):
         colour, dashed = SERIES[index % len(SERIES)], index > 0
@@ -85,7 +63,7 @@ def roc_plot(
         axes.plot(
             curve.false_positive_rate[kept],
             curve.true_positive_rate[kept],
-            color=_STAND_INS[colour],
+            color=STAND_INS[colour],
             linestyle="--" if dashed else "-",
             linewidth=1.8,
             clip_on=False,
@@ -94,12 +72,12 @@ def roc_plot(
         if index == 0 and threshold is not None:
             called = np.asarray(scores, np.float64) >= threshold
             point = called[np.asarray(labels) == 0].mean(), called[np.asarray(labels) == 1].mean()
-            axes.plot(*point, "o", color=_STAND_INS[INK], markersize=5, clip_on=False)
+            axes.plot(*point, "o", color=STAND_INS[INK], markersize=5, clip_on=False)
             legend.append(LegendEntry(f"threshold: FPR {point[0]:.1%}, TPR {point[1]:.1%}", INK))
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="false-positive rate", ylabel="true-positive rate")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    return Plot(_svg(figure, key, alternative), tuple(legend))
+    return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
 def precision_recall_plot(
@@ -115,7 +93,7 @@ def precision_recall_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, (axes,) = _figure(3.1, 2.9)
+    figure, (axes,) = figure_of(3.1, 2.9)
     legend = []
     for index, (name, (labels, scores)) in enumerate(sets.items()):
         colour, dashed = SERIES[index % len(SERIES)], index > 0
@@ -129,7 +107,7 @@ def precision_recall_plot(
             np.append(0, recall[kept]),
             np.append(precision[0], precision[kept]),
             where="pre",
-            color=_STAND_INS[colour],
+            color=STAND_INS[colour],
             linestyle="--" if dashed else "-",
             linewidth=1.8,
             clip_on=False,
@@ -138,12 +116,12 @@ def precision_recall_plot(
         if index == 0 and threshold is not None and (np.asarray(scores, np.float64) >= threshold).any():
             hits = np.asarray(labels)[np.asarray(scores, np.float64) >= threshold]
             point = hits.sum() / np.asarray(labels).sum(), hits.mean()
-            axes.plot(*point, "o", color=_STAND_INS[INK], markersize=5, clip_on=False)
+            axes.plot(*point, "o", color=STAND_INS[INK], markersize=5, clip_on=False)
             legend.append(LegendEntry(f"threshold: precision {point[1]:.1%}, recall {point[0]:.1%}", INK))
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    return Plot(_svg(figure, key, alternative), tuple(legend))
+    return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
 def histogram_plot(
@@ -160,25 +138,25 @@ def histogram_plot(
         alternative: as `roc_plot`.
     """
     labels, scores = metrics.check_scores(labels, scores)
-    figure, (axes,) = _figure(3.1, 2.9)
+    figure, (axes,) = figure_of(3.1, 2.9)
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     highest = 1
     legend = []
     for label, (name, colour) in enumerate(zip(names, (NEGATIVE, POSITIVE), strict=True)):
         counts, _ = np.histogram(scores[labels == label], edges)
         highest = max(highest, int(counts.max()))
-        stand_in = _STAND_INS[colour]
+        stand_in = STAND_INS[colour]
         axes.stairs(counts, edges, baseline=0.5, fill=True, color=stand_in, alpha=0.3, linewidth=0)
         axes.stairs(np.maximum(counts, 0.5), edges, baseline=0.5, color=stand_in, linewidth=1.3)
         legend.append(LegendEntry(f"{name}: {counts.sum():,} images", colour))
     if threshold is not None:
-        axes.axvline(threshold, color=_STAND_INS[INK], linewidth=1.2, linestyle="--")
+        axes.axvline(threshold, color=STAND_INS[INK], linewidth=1.2, linestyle="--")
         legend.append(LegendEntry(f"threshold {threshold:.3f}", INK, dashed=True))
     axes.set_yscale("log")
     axes.set(xlim=(0, 1), ylim=(0.5, highest * 1.5), xlabel="score", ylabel="images (logarithmic)")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    return Plot(_svg(figure, key, alternative), tuple(legend))
+    return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
 def history_plot(history: Mapping[str, Sequence[float]], key: str, alternative: str) -> Plot:
@@ -192,7 +170,7 @@ def history_plot(history: Mapping[str, Sequence[float]], key: str, alternative: 
     losses = {name: values for name, values in history.items() if "loss" in name}
     others = {name: values for name, values in history.items() if "loss" not in name}
     groups = [(title, group) for title, group in (("loss", losses), ("metrics", others)) if group]
-    figure, panels = _figure(2.9 * max(len(groups), 1), 2.3, panels=len(groups))
+    figure, panels = figure_of(2.9 * max(len(groups), 1), 2.3, panels=len(groups))
     bases = list(dict.fromkeys(name.removeprefix("val_") for name in history))
     legend = []
     for axes, (title, group) in zip(panels, groups, strict=True):
@@ -202,7 +180,7 @@ def history_plot(history: Mapping[str, Sequence[float]], key: str, alternative: 
             axes.plot(
                 np.arange(1, len(values) + 1),
                 np.asarray(values, np.float64),
-                color=_STAND_INS[colour],
+                color=STAND_INS[colour],
                 linestyle="--" if dashed else "-",
                 marker="o" if len(values) < 2 else None,
                 markersize=4,
@@ -211,7 +189,7 @@ def history_plot(history: Mapping[str, Sequence[float]], key: str, alternative: 
             legend.append(LegendEntry(name, colour, dashed))
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    return Plot(_svg(figure, key, alternative), tuple(legend))
+    return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
 def radial_plot(
@@ -230,7 +208,7 @@ def radial_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, panels = _figure(5.5 if reference is None else 11, 3.4, panels=1 if reference is None else 2)
+    figure, panels = figure_of(5.5 if reference is None else 11, 3.4, panels=1 if reference is None else 2)
     fakes = [source for source in profiles if labels.get(source, 1)]
     reals = [source for source in profiles if source not in fakes]
     many = len(fakes) > MANY_LINES
@@ -246,7 +224,7 @@ def radial_plot(
             axes.plot(
                 frequency,
                 values,
-                color=_STAND_INS[colour],
+                color=STAND_INS[colour],
                 linestyle="--" if dashed else "-",
                 linewidth=1.8 if real else 0.8 if many else 1.3,
                 alpha=0.5 if many and not real else 1,
@@ -257,60 +235,84 @@ def radial_plot(
         legend.insert(0, LegendEntry(f"{len(fakes)} generators, each a line", POSITIVE))
     for axes, label in zip(panels, ("mean log |DCT|", "difference from real"), strict=False):
         axes.set(xlim=(0, np.sqrt(2)), xlabel="spatial frequency (1 = Nyquist of an axis)", ylabel=label)
-    return Plot(_svg(figure, key, alternative), tuple(legend))
+    return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
-def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Returns a styled figure of so many inches and its panels, side by side; a layout engine would double the time."""
-    figure = Figure(figsize=(width, height))
-    FigureCanvasSVG(figure)
-    left, right, bottom, top = 0.62, 0.12, 0.5, 0.1  # inches around each panel, for labels
-    share = width / max(panels, 1)
-    all_axes = []
-    for index in range(panels):
-        axes = figure.add_axes(
-            (
-                (index * share + left) / width,
-                bottom / height,
-                (share - left - right) / width,
-                (height - bottom - top) / height,
-            )
+def reliability_plot(sets: Mapping[str, Sequence[ReliabilityPoint]], key: str, alternative: str) -> Plot:
+    """Draws which share of images is positive where the model gives a probability: on the diagonal, it is right.
+
+    Args:
+        sets: name -> points; the first is drawn with the intervals of its shares, the others dashed.
+        key: as `roc_plot`.
+        alternative: as `roc_plot`.
+    """
+    figure, (axes,) = figure_of(3.1, 2.9)
+    axes.plot([0, 1], [0, 1], color=STAND_INS[GRID], linewidth=1)
+    legend = []
+    for index, (name, points) in enumerate(sets.items()):
+        colour, dashed = SERIES[index % len(SERIES)], index > 0
+        means, shares = [point.probability for point in points], [point.share for point in points]
+        if not dashed:
+            lows, highs = [point.low for point in points], [point.high for point in points]
+            axes.vlines(means, lows, highs, color=STAND_INS[colour], linewidth=1.2, alpha=0.6)
+        axes.plot(
+            means,
+            shares,
+            color=STAND_INS[colour],
+            linestyle="--" if dashed else "-",
+            marker="o",
+            markersize=3.5,
+            linewidth=1.4,
+            clip_on=False,
         )
-        axes.set_facecolor("none")
-        axes.grid(True, color=_STAND_INS[GRID], linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(_STAND_INS[GRID])
-        axes.tick_params(colors=_STAND_INS[INK], labelsize=8, length=0)
-        axes.xaxis.label.set(color=_STAND_INS[INK], fontsize=8.5)
-        axes.yaxis.label.set(color=_STAND_INS[INK], fontsize=8.5)
-        all_axes.append(axes)
-    return figure, all_axes
+        images = sum(point.images for point in points)
+        legend.append(LegendEntry(f"{name}: {images:,} images in {len(points)} groups", colour, dashed))
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability", ylabel="share that is positive")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
-def _svg(figure: Figure, key: str, alternative: str) -> str:
-    """Writes a figure as an `<svg>` element of the page: no size of its own, colours and text style of the page."""
-    buffer = io.StringIO()
-    # A fixed salt: equal figures give equal text.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key, "text.parse_math": False}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
-    # Identifiers are unique in a page, not just in a picture; groups need none.
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = re.sub(r'\bid="', f'id="{key}-', text)
-    text = re.sub(r'(href="|url\()#', rf"\1#{key}-", text)
-    text = re.sub(r' ?font-family: [^;"]*;', "", text)  # the page's own
-    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)  # a hundredth of a point is enough
-    for name, colour in _STAND_INS.items():
-        text = text.replace(colour, f"var(--{name})")
-    view_box = re.search(r'viewBox="[^"]*"', text)
-    if view_box is None:
-        raise ValueError("svg: matplotlib wrote no viewBox.")
-    label = alternative.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
-    widest = figure.get_figwidth() * LARGEST_SCALE * 96  # CSS pixels an inch
-    body = text[text.index(">") + 1 :]
-    xlink = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    text = f'<svg {xlink} {view_box.group()} style="max-width: {widest:.0f}px" role="img" aria-label="{label}">{body}'
-    return re.sub(r">\s+<", "><", re.sub(r"[ \t]*\n[ \t]*", " ", text)).strip()
+def quality_plot(
+    areas: Mapping[str, Mapping[int, tuple[float, float, float]]], plain: float, key: str, alternative: str
+) -> Plot:
+    """Draws what is left of ROC-AUCs where all images are saved as JPEGs of one quality.
+
+    Args:
+        areas: model -> JPEG quality -> area, lower and upper end of its interval (NaN: not drawn). The first model's
+            interval is drawn as a band.
+        plain: the first model's area on the images as they were; NaN if it is not known.
+        key: as `roc_plot`.
+        alternative: as `roc_plot`.
+    """
+    figure, (axes,) = figure_of(4.2, 2.6)
+    many = len(areas) - 1 > MANY_LINES
+    legend = []
+    for index, (name, by_quality) in enumerate(areas.items()):
+        qualities = sorted(by_quality)
+        values = np.array([by_quality[quality] for quality in qualities], np.float64)
+        colour = GRID if many and index else SERIES[index % len(SERIES)]
+        dashed = not many and index >= len(SERIES)
+        if not index:
+            axes.fill_between(qualities, values[:, 1], values[:, 2], color=STAND_INS[colour], alpha=0.15, linewidth=0)
+        axes.plot(
+            qualities,
+            values[:, 0],
+            color=STAND_INS[colour],
+            linestyle="--" if dashed else "-",
+            marker="o",
+            markersize=3.5,
+            linewidth=1.2 if index else 2,
+            zorder=2 if index else 3,
+        )
+        if not (many and index):
+            legend.append(LegendEntry(name, colour, dashed))
+        if not index and not np.isnan(plain):
+            axes.axhline(plain, color=STAND_INS[INK], linewidth=1, linestyle="--")
+            legend.append(LegendEntry(f"{name}, images as they were: {plain:.3f}", INK, dashed=True))
+    if many:
+        legend.append(LegendEntry(f"{len(areas) - 1} heads, each a line", GRID))
+    axes.axhline(0.5, color=STAND_INS[GRID], linewidth=1)
+    axes.set(xlabel="JPEG quality", ylabel="ROC-AUC")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    return Plot(svg_of(figure, key, alternative), tuple(legend))

@@ -13,10 +13,14 @@ import jinja2
 from markupsafe import Markup
 
 from components.evaluator import report_text, report_view
+from components.evaluator.calibration_view import calibration_view
 from components.evaluator.comparison import compare, training_curves
+from components.evaluator.metrics import CALIBRATION_BINS
 from components.evaluator.model_view import cautions, model_view, source_rows
+from components.evaluator.open_set_view import open_set_view
 from components.evaluator.plots import Plot
 from components.evaluator.report_data import (
+    CopiesReport,
     DataReport,
     Gate,
     ModelReport,
@@ -24,8 +28,19 @@ from components.evaluator.report_data import (
     RunReport,
     ScoreSet,
 )
+from components.evaluator.robustness_view import robustness_view, saved_alike_sentence
 
-__all__ = ["DataReport", "Gate", "ModelReport", "NodeRun", "RunReport", "ScoreSet", "render", "write_report"]
+__all__ = [
+    "CopiesReport",
+    "DataReport",
+    "Gate",
+    "ModelReport",
+    "NodeRun",
+    "RunReport",
+    "ScoreSet",
+    "render",
+    "write_report",
+]
 
 # So many cards of plots stand open; the rest is one click away, which keeps a page of a hundred sources usable.
 CARDS_SHOWN = 12
@@ -37,7 +52,7 @@ COLUMNS = (
     ("tpr_at_fpr_1", "TPR at 1 %", "true-positive rate at 1 % false positives"),
     ("tpr_at_fpr_5", "TPR at 5 %", "true-positive rate at 5 % false positives"),
     ("eer", "EER", "equal error rate"),
-    ("ece", "ECE", "expected calibration error, 15 bins"),
+    ("ece", "ECE", f"expected calibration error, {CALIBRATION_BINS} bins"),
 )
 
 
@@ -54,6 +69,7 @@ def render(report: RunReport) -> str:
     """
     created = report.created.replace(tzinfo=report.created.tzinfo or UTC).astimezone(UTC)
     views = [model_view(model, f"model-{index}") for index, model in enumerate(report.models)]
+    robustness = robustness_view(report.copies, report.models)
     template = _environment().from_string(
         resources.files("components.evaluator").joinpath("report.html").read_text(encoding="utf-8")
     )
@@ -69,6 +85,12 @@ def render(report: RunReport) -> str:
         spectra=None if report.data is None else report_view.spectra_view(report.data),
         source_rows=source_rows(report.models),
         confusion_rows=report_view.confusion_rows(report),
+        robustness=robustness,
+        alike=robustness.saved_alike if robustness else None,
+        alike_sentence=saved_alike_sentence(robustness, report.models),
+        calibration=calibration_view(report.models),
+        open_set=open_set_view(report.open_set),
+        calibration_bins=CALIBRATION_BINS,
         comparison=compare(report.models, report.baselines, report.combined),
         baseline_curves=training_curves(report.baselines),
         nodes=report_view.node_rows(report.nodes),

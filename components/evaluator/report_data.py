@@ -10,6 +10,9 @@ from datetime import datetime
 
 import numpy as np
 
+from components.evaluator.calibration import Calibration
+from components.evaluator.open_set_turns import OpenSetEvaluation
+
 NODE_STATES = ("executed", "cached", "failed", "not run")
 OUTCOMES = ("pushed", "stopped", "failed")
 
@@ -85,6 +88,7 @@ class ModelReport:
         parameters: number of trained parameters, None if unknown.
         training_seconds: wall-clock time of training, None if unknown.
         scores: one set a split that the model was asked on.
+        calibration: what was done to its probabilities, None if that is not known.
     """
 
     name: str
@@ -98,6 +102,30 @@ class ModelReport:
     parameters: int | None
     training_seconds: float | None
     scores: Sequence[ScoreSet]
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CopiesReport:
+    """One kind of perturbed copies of the evaluation split, or the images as they were.
+
+    Attributes:
+        perturbation: what was done to every image, e.g. "jpeg_95"; "clean" for nothing.
+        jpeg_quality: at which all images were stored alike, None if this is no JPEG of one quality and nothing else.
+        images: number of copies, None if it is not known.
+        left_out: number of copies that came out smaller than the models' window.
+        metrics: of the primary module, as the Evaluator measured them.
+        gates: the conditions that the primary module must meet on these copies.
+        scores: model -> its scores, as the servable gave them; empty where no servable was asked.
+    """
+
+    perturbation: str
+    jpeg_quality: int | None
+    images: int | None
+    left_out: int
+    metrics: Mapping[str, float]
+    gates: Sequence[Gate]
+    scores: Mapping[str, ScoreSet]
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +224,9 @@ class RunReport:
         baselines: models of earlier work, trained beside ours.
         combined: the proposed method as one classifier, for the comparison with baselines; None where it is not made.
         model_card: name of the servable's model card, which lies beside the report; None without one.
+        copies: the kinds of perturbed copies that the models were judged on, the images as they were first; empty where
+            there are none.
+        open_set: what heads make of generators that they do not know, None if it was not measured.
         versions: library to version.
         digests: what was digested (our source, the data set, ...) to digest.
         configuration: the configuration, YAML.
@@ -217,6 +248,8 @@ class RunReport:
     baselines: Sequence[BaselineReport] = ()
     combined: CombinedHeads | None = None
     model_card: str | None = None
+    copies: Sequence[CopiesReport] = ()
+    open_set: OpenSetEvaluation | None = None
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:

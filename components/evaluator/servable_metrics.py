@@ -138,11 +138,14 @@ def verdict_figures(scores: ServableScores, perturbation: str, chosen: np.ndarra
 
     Returns:
         - `images`, `accuracy` (share of right verdicts; of a fake that no head stands for, `unknown_generator` is
-          right) and `balanced_accuracy` (the mean of that share over the rows of the matrix that hold images).
+          right) and `balanced_accuracy` (the mean of that share over the rows of the matrix that hold images). A
+          contradiction is right of no image, and neither is `uncertain`: both stay in what the share is taken of.
         - `confusion`: `rows` (truth), `columns` (verdicts), `counts`, as `confusion.verdict_confusion`.
         - `contradictions`: `count` of images that the primary module calls real while a head claims them,
           `predicted_real`, `share_of_images`, and `share_of_predicted_real` (invalid attributions out of those that are
-          predicted real); None where there are none to take a share of.
+          predicted real); None where there are none to take a share of. An uncertain image is not predicted real.
+        - `uncertain`, where the servable has a band: `band` [lowest, highest], `count`, `share_of_images`, and
+          `accuracy_of_others`, the share of right verdicts among the images that are not uncertain; None without any.
         - `unknown_generator`: for `testonly_fakes` and for `fakes_without_head` their `images`, the `count` of them
           that got this verdict, and its `rate`.
     """
@@ -152,16 +155,18 @@ def verdict_figures(scores: ServableScores, perturbation: str, chosen: np.ndarra
     # A source may be called "real" though it lies under fake/; as a row it must not look like a verdict.
     reserved = np.isin(groups, contract.RESERVED_VERDICTS) & (labels == contract.FAKE_LABEL)
     groups = np.where(reserved, np.char.add("fake/", groups), groups)
-    rows, columns, matrix = verdict_confusion(groups.tolist(), verdicts.tolist(), heads, labels)
+    band = scores.uncertain_band
+    rows, columns, matrix = verdict_confusion(groups.tolist(), verdicts.tolist(), heads, labels, band is not None)
     rights = [columns.index(row if row in columns else contract.VERDICT_UNKNOWN_GENERATOR) for row in rows]
     right = matrix[np.arange(len(rows)), rights]
     totals = matrix.sum(axis=1)
     filled = totals > 0
-    called_real = scores.predictions(perturbation)[chosen, 0] == contract.REAL_LABEL
+    uncertain = verdicts == contract.VERDICT_UNCERTAIN
+    called_real = (scores.predictions(perturbation)[chosen, 0] == contract.REAL_LABEL) & ~uncertain
     contradicted = int((verdicts == contract.VERDICT_CONTRADICTION).sum())
     unknown = verdicts == contract.VERDICT_UNKNOWN_GENERATOR
     fake = labels == contract.FAKE_LABEL
-    return {
+    figures = {
         "images": labels.size,
         "accuracy": _ratio(int(right.sum()), labels.size),
         "balanced_accuracy": float((right[filled] / totals[filled]).mean()) if filled.any() else None,
@@ -177,6 +182,15 @@ def verdict_figures(scores: ServableScores, perturbation: str, chosen: np.ndarra
             "fakes_without_head": _rate(unknown, fake & ~np.isin(groups, heads)),
         },
     }
+    if band is not None:
+        count = int(uncertain.sum())
+        figures["uncertain"] = {
+            "band": list(band),
+            "count": count,
+            "share_of_images": _ratio(count, labels.size),
+            "accuracy_of_others": _ratio(int(right.sum()), labels.size - count),
+        }
+    return figures
 
 
 def notes(document: Mapping[str, Any]) -> list[str]:

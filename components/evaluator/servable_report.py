@@ -92,6 +92,11 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{count(contradictions['count'])} of {count(contradictions['predicted_real'])} called real",
         )
     )
+    if "uncertain" in verdicts:
+        uncertain = verdicts["uncertain"]
+        lowest, highest = uncertain["band"]
+        said = f"{lowest:g} to {highest:g}; of the others {share(uncertain['accuracy_of_others'])} right"
+        shown.append(("Uncertain", share(uncertain["share_of_images"]), said))
     unknown = verdicts["unknown_generator"]["testonly_fakes"]
     if unknown["images"]:
         said = f"{count(unknown['count'])} of {count(unknown['images'])} test-only fakes"

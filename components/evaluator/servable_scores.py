@@ -86,12 +86,15 @@ class ServableScores:
         heads: what each head stands for, in the order of the columns.
         images: the images.
         answers: perturbation -> answers; "none" (the images as they are in the dataset) comes first.
+        uncertain_band: lowest and highest fake probability at which the servable's verdict is "uncertain", None where
+            it has no such band.
     """
 
     thresholds: np.ndarray
     heads: tuple[HeadMatch, ...]
     images: Images
     answers: Mapping[str, Answers]
+    uncertain_band: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError if shapes do not fit each other, or the unperturbed answers are missing."""
@@ -119,7 +122,10 @@ class ServableScores:
         return np.stack(columns, axis=1).astype(np.int8)
 
     def predictions(self, perturbation: str = UNPERTURBED) -> np.ndarray:
-        """Returns what was called at the operating points: int8 [n, 1 + heads], 1 where probability >= threshold."""
+        """Returns what was called at the operating points: int8 [n, 1 + heads], 1 where probability >= threshold.
+
+        A model calls every image, also those on which the verdict is uncertain.
+        """
         return categorise(self.answers[perturbation].raw, self.thresholds)
 
     @cached_property

@@ -44,6 +44,24 @@ def decode_windows(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(windows, (None, size, size, 3))
 
 
+def decode_whole(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
+    """Decodes one image, all of it, upright.
+
+    Args:
+        image_bytes: string scalar, as in `decode_windows`.
+        size: height and width that it must have at least.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+
+    Raises:
+        tf.errors.InvalidArgumentError: (when run) as `decode_windows`.
+    """
+    headers = read_headers(image_bytes[tf.newaxis], size)
+    whole = _decode(headers.image_bytes[0], headers.jpeg[0], headers.webp[0])
+    return orientation.upright_image(whole, headers.orientations[0])
+
+
 def channels(windows: tf.Tensor, colour: Colour) -> tf.Tensor:
     """Returns the channels that a model sees.
 
@@ -86,6 +104,11 @@ def grey(windows: tf.Tensor) -> tf.Tensor:
 def _decode_window(
     encoded: tf.Tensor, is_jpeg: tf.Tensor, is_webp: tf.Tensor, start: tf.Tensor, size: int
 ) -> tf.Tensor:
+    image = _decode(encoded, is_jpeg, is_webp)
+    return image[start[0] : start[0] + size, start[1] : start[1] + size]
+
+
+def _decode(encoded: tf.Tensor, is_jpeg: tf.Tensor, is_webp: tf.Tensor) -> tf.Tensor:
     # The accurate inverse DCT is what Pillow uses; TensorFlow's default is a faster one, up to 3 levels off, which is
     # noise in the very spectrum that is looked at.
     image = tf.cond(
@@ -93,8 +116,7 @@ def _decode_window(
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
         lambda: _decode_other(encoded, is_webp),
     )
-    image = tf.ensure_shape(image, (None, None, 3))
-    return image[start[0] : start[0] + size, start[1] : start[1] + size]
+    return tf.ensure_shape(image, (None, None, 3))
 
 
 def _decode_other(encoded: tf.Tensor, is_webp: tf.Tensor) -> tf.Tensor:

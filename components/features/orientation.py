@@ -84,6 +84,22 @@ def upright(windows: tf.Tensor, orientations: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_any(orientations > 1), lambda: _turn(windows, orientations), lambda: windows)
 
 
+def upright_image(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turns and mirrors one stored image, of any shape, so that it stands upright.
+
+    Args:
+        image: (height, width, channels), as stored.
+        orientation: int32 scalar, 1..8.
+
+    Returns:
+        tensor of the same type; height and width change places where rows were stored as columns.
+    """
+    steps = tf.gather(tf.constant(_STEPS), orientation) == 1
+    image = tf.cond(steps[0], lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
+    image = tf.cond(steps[1], lambda: image[::-1], lambda: image)
+    return tf.cond(steps[2], lambda: image[:, ::-1], lambda: image)
+
+
 def _turn(windows: tf.Tensor, orientations: tf.Tensor) -> tf.Tensor:
     steps = tf.gather(tf.constant(_STEPS), orientations)[:, :, tf.newaxis, tf.newaxis, tf.newaxis] == 1
     windows = tf.where(steps[:, 0], tf.transpose(windows, (0, 2, 1, 3)), windows)

@@ -6,21 +6,24 @@ from pydantic import Field, field_validator, model_validator
 
 from components.parameters import Parameters
 
-Representation = Literal["pixel", "dct"]
+Representation = Literal["pixel", "dct", "residual"]
 Colour = Literal["rgb", "grey"]
 
-# As published: pixels in colour, spectra in grey.
-PUBLISHED_COLOURS: dict[Representation, Colour] = {"pixel": "rgb", "dct": "grey"}
+# As published: pixels in colour, spectra in grey. Residuals are ours.
+DEFAULT_COLOURS: dict[Representation, Colour] = {"pixel": "rgb", "dct": "grey", "residual": "rgb"}
 _CHANNELS: dict[Colour, int] = {"rgb": 3, "grey": 1}
+# Residuals have a channel a direction.
+_CHANNELS_A_COLOUR: dict[Representation, int] = {"pixel": 1, "dct": 1, "residual": 2}
 
 
 class InputParameters(Parameters):
     """What the models see.
 
     Attributes:
-        representation: "pixel", values scaled to -1..1; or "dct", the normalised log-spectrum of each channel.
+        representation: "pixel", values scaled to -1..1; "dct", the normalised log-spectrum of each channel; or
+            "residual", second differences along rows and columns, from which a few dozen images a source can be learnt.
         colour: "rgb", three channels, or "grey", luma alone; left out, it is what was published: rgb for pixel, grey
-            for dct.
+            for dct; and rgb for residual.
         size: height and width in pixels of the window that is cut from the centre of an image; a multiple of 8,
             because the models halve the resolution three times.
     """
@@ -31,14 +34,14 @@ class InputParameters(Parameters):
 
     @model_validator(mode="before")
     @classmethod
-    def _published_colour(cls, values: Any) -> Any:
+    def _default_colour(cls, values: Any) -> Any:
         """Writes the colour out, so that naming the default one is the same input, to TFX's cache too."""
         if not isinstance(values, dict) or values.get("colour") is not None:
             return values
         representation = values.get("representation", cls.model_fields["representation"].default)
         if representation not in get_args(Representation):
             return values  # refused in a moment
-        return {**values, "colour": PUBLISHED_COLOURS[representation]}
+        return {**values, "colour": DEFAULT_COLOURS[representation]}
 
     @field_validator("size")
     @classmethod
@@ -50,9 +53,19 @@ class InputParameters(Parameters):
     @property
     def colours(self) -> dict[Representation, Colour]:
         """The colour of each representation: of the one that models see, the one that was set."""
-        return {**PUBLISHED_COLOURS, self.representation: self.colour}
+        return {**DEFAULT_COLOURS, self.representation: self.colour}
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one model input."""
-        return (self.size, self.size, _CHANNELS[self.colour])
+        return self.window(self.size)
+
+    def window(self, size: int) -> tuple[int, int, int]:
+        """Height, width and channels of one input of another size."""
+        return (size, size, _CHANNELS[self.colour] * _CHANNELS_A_COLOUR[self.representation])
+
+    @property
+    def pooled(self) -> bool:
+        """Whether models average their last features over places: a fingerprint may be anywhere in an image, but the
+        place in a spectrum is the frequency."""
+        return self.representation != "dct"

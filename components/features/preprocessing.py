@@ -1,7 +1,7 @@
 """The preprocessing function of Transform: the one way from encoded bytes to model inputs.
 
-Both representations are always computed from the same decoded window; a model takes the one it is configured for and
-the graph optimiser drops the other. The DCT statistics are the only thing that is precomputed: one full pass of a Beam
+All representations are always computed from the same decoded window; a model takes the one it is configured for and
+the graph optimiser drops the others. The DCT statistics are the only thing that is precomputed: one full pass of a Beam
 analyzer over the training split, per coefficient.
 """
 
@@ -12,11 +12,14 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.features import dct, image, moments, names
-from components.features.parameters import PUBLISHED_COLOURS
+from components.features import dct, image, moments, names, residual
+from components.features.parameters import DEFAULT_COLOURS, Colour, Representation
 
-PIXEL = "pixel"  # float32 (batch, size, size, 3 or 1), -1..1
-DCT = "dct"  # float32 (batch, size, size, 1 or 3), standardised log-spectrum
+PIXEL: Representation = "pixel"  # float32 (batch, size, size, 3 or 1), -1..1
+DCT: Representation = "dct"  # float32 (batch, size, size, 1 or 3), standardised log-spectrum
+RESIDUAL: Representation = (
+    "residual"  # float32 (batch, size, size, 6 or 2), second differences in units of 16 grey levels
+)
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -24,14 +27,14 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
 
     Args:
         inputs: raw features; only `image_bytes`, string of shape (batch, 1) or (batch,), is read.
-        custom_config: "size", the window in pixels, and "colours", representation -> "rgb" or "grey" (left out: as
-            published); also carries a digest of this code, which only keys TFX's cache.
+        custom_config: "size", the window in pixels, and "colours", representation -> "rgb" or "grey" (left out: the
+            default of each); also carries a digest of this code, which only keys TFX's cache.
 
     Returns:
-        {"pixel": float32 (batch, size, size, channels), "dct": float32 (batch, size, size, channels)}; 3 channels for
-        "rgb", 1 for "grey".
+        {"pixel": float32 (batch, size, size, channels), "dct": float32 (batch, size, size, channels), "residual":
+        float32 (batch, size, size, 2 * channels)}; 3 channels for "rgb", 1 for "grey".
     """
-    colours = {**PUBLISHED_COLOURS, **custom_config.get("colours", {})}
+    colours = {**DEFAULT_COLOURS, **custom_config.get("colours", {})}
     # SchemaGen infers a shape of (1,) for the bytes feature; the served graph has (batch,): both become a vector.
     encoded = tf.reshape(inputs[names.IMAGE_BYTES], [-1])
     windows = _decoding()(encoded, int(custom_config["size"]))
@@ -39,7 +42,31 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor], custom_config: Mapping[str
     sums = tft.sum(_summing()(windows, colours[DCT])[tf.newaxis], reduce_instance_dims=False)
     mean, variance = moments.mean_and_variance(sums, tft.sum(tf.shape(encoded, tf.int64)))
     spectrum = dct.log_spectrum(image.channels(windows, colours[DCT]))
-    return {PIXEL: image.pixels(image.channels(windows, colours[PIXEL])), DCT: dct.normalise(spectrum, mean, variance)}
+    return {
+        PIXEL: features_without_statistics(windows, PIXEL, colours[PIXEL]),
+        DCT: dct.normalise(spectrum, mean, variance),
+        RESIDUAL: features_without_statistics(windows, RESIDUAL, colours[RESIDUAL]),
+    }
+
+
+def features_without_statistics(windows: tf.Tensor, representation: Representation, colour: Colour) -> tf.Tensor:
+    """Computes a representation that needs no statistics of the training split, and so no exported graph.
+
+    Args:
+        windows: uint8 (batch, height, width, 3), RGB; of any size.
+        representation: "pixel" or "residual".
+        colour: "rgb" or "grey".
+
+    Returns:
+        float32 (batch, height, width, channels), as in `preprocessing_fn`.
+
+    Raises:
+        ValueError: if the representation needs statistics.
+    """
+    if representation not in (PIXEL, RESIDUAL):
+        raise ValueError(f"representation: must be one of {PIXEL}, {RESIDUAL}, got '{representation}'.")
+    values = image.channels(windows, colour)
+    return image.pixels(values) if representation == PIXEL else residual.residuals(values)
 
 
 @cache

@@ -32,7 +32,7 @@ class ExportedTransform(tf.Module):
             image_bytes: string (batch,).
 
         Returns:
-            {"pixel": float32 (batch, size, size, channels), "dct": float32 (batch, size, size, channels)}.
+            {"pixel", "dct", "residual": float32 (batch, size, size, channels)}, see `preprocessing_fn`.
         """
         # The inferred schema says that each example holds a list of one image.
         return self._layer({names.IMAGE_BYTES: image_bytes[:, tf.newaxis]})

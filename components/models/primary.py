@@ -3,18 +3,53 @@
 Six convolutions, three of them halving the resolution. The output of the fourth, `mid_features`, carries the
 fingerprints of generators; every secondary module reads it.
 
+The network "paper" is the published one. "wide" learns from a few dozen images a source: it sees its input through
+tanh at three gains, so that the faintest residuals and the strongest edges are both within reach of one filter; it
+halves the resolution in its first layer, where most of the time goes, and has the filters for several generators.
+
 Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777). Layer names are those of the published weights.
 """
+
+from typing import NamedTuple
 
 import keras
 
 from components.models.layers import LayerFactory, require_divisible_by_eight
-from components.models.parameters import LayerParameters
+from components.models.parameters import LayerParameters, Network
 
-MIDDLE_LAYER = "dRelu_04"  # (batch, size / 4, size / 4, 16)
+MIDDLE_LAYER = "dRelu_04"  # (batch, size / 4, size / 4, 16; of the wide network 24)
 LAST_LAYER = "dRelu_06"  # (batch, size / 8, size / 8, 32)
 DECISION_LAYER = "dDecision"
-MIDDLE_CHANNELS = 16
+MIDDLE_CHANNELS = 16  # of the published network
+
+
+class _Convolution(NamedTuple):
+    filters: int
+    kernel: int
+    stride: int = 1
+    normalise: bool = True
+
+
+_NETWORKS: dict[Network, tuple[_Convolution, ...]] = {
+    "paper": (
+        _Convolution(3, 3, normalise=False),
+        _Convolution(8, 4, 2),
+        _Convolution(16, 3),
+        _Convolution(16, 4, 2),
+        _Convolution(32, 3),
+        _Convolution(32, 4, 2),
+    ),
+    "wide": (
+        _Convolution(16, 5, 2),
+        _Convolution(16, 3),
+        _Convolution(24, 3),
+        _Convolution(24, 4, 2),
+        _Convolution(32, 3),
+        _Convolution(32, 4, 2),
+    ),
+}
+# Residuals come in units of 16 grey levels: tanh bends at 1, 4 and 16 of them.
+_GAINS = (16.0, 4.0, 1.0)
 
 
 def build_primary(
@@ -26,7 +61,7 @@ def build_primary(
         input_shape: (height, width, channels), height and width divisible by 8.
         pooled: True averages the last features over the image (pixel input, where a fingerprint may be anywhere);
             False keeps their places (DCT input, where the place is the frequency).
-        parameters: initialisation and batch normalisation.
+        parameters: network, initialisation and batch normalisation.
         seed: of the initial weights.
 
     Input shape:
@@ -41,20 +76,26 @@ def build_primary(
     require_divisible_by_eight(input_shape)
     layers = LayerFactory("d", parameters, seed)
     inputs = keras.Input(input_shape, name="dInput")
-    features = layers.block(1, filters=3, kernel=3, normalise=False)(inputs)
-    features = layers.block(2, filters=8, kernel=4, stride=2)(features)
-    features = layers.block(3, filters=16, kernel=3)(features)
-    features = layers.block(4, filters=MIDDLE_CHANNELS, kernel=4, stride=2)(features)
-    features = layers.block(5, filters=32, kernel=3)(features)
-    features = layers.block(6, filters=32, kernel=4, stride=2)(features)
+    features = _at_gains(inputs) if parameters.network == "wide" else inputs
+    for index, one in enumerate(_NETWORKS[parameters.network], 1):
+        features = layers.block(index, one.filters, one.kernel, one.stride, one.normalise)(features)
     return keras.Model(inputs, layers.decision(pooled)(features), name="primary")
+
+
+def _at_gains(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns tanh of the inputs at each gain: three times the channels, within -1..1."""
+    seen = []
+    for number, gain in enumerate(_GAINS, 1):
+        scaled = keras.layers.Rescaling(gain, name=f"dGain_{number:02d}")(inputs)
+        seen.append(keras.layers.Activation("tanh", name=f"dTanh_{number:02d}")(scaled))
+    return keras.layers.Concatenate(name="dGains")(seen)
 
 
 def with_features(primary: keras.Model) -> keras.Model:
     """Returns a view on a primary module, sharing its weights, that also gives its features.
 
     Output shape:
-        A list: middle features (batch, size/4, size/4, 16), last features (batch, size/8, size/8, 32), and the
+        A list: middle features (batch, size/4, size/4, 16 or 24), last features (batch, size/8, size/8, 32), and the
         probability (batch, 1).
     """
     return keras.Model(

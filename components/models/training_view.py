@@ -13,6 +13,7 @@ view instead, which shares every weight and differs in three places:
 import keras
 import tensorflow as tf
 
+from components.models.any_size import input_of_any_size
 from components.models.parameters import Precision
 
 # Below a vector register of float32 values, kernels of strided convolutions leave most of it empty.
@@ -23,7 +24,9 @@ _IN_PRECISION = (keras.layers.Conv2D, keras.layers.ReLU, keras.layers.AveragePoo
 def training_view(model: keras.Model, precision: Precision = "float32") -> keras.Model:
     """Returns a view on a model for training steps; it shares all weights, and moves the moving statistics.
 
-    Call it with `training=True` only. Layers whose batch normalisation is synchronised over devices stay as they are.
+    Call it with `training=True` only. Where the model ends with an average over places, inputs may be of another height
+    and width than the model's: what is asked of whole images is learnt from windows. Layers whose batch normalisation
+    is synchronised over devices stay as they are.
 
     Args:
         model: of this package's layers; its input and output stay float32.
@@ -46,7 +49,9 @@ def training_view(model: keras.Model, precision: Precision = "float32") -> keras
             return _StridedConvolution(layer, dtype=mixed)
         return _InPrecision(layer, dtype=mixed) if mixed and isinstance(layer, _IN_PRECISION) else layer
 
-    return keras.models.clone_model(model, clone_function=counterpart)
+    averages = isinstance(model.layers[-1], keras.layers.GlobalAveragePooling2D)
+    inputs = input_of_any_size(model) if averages else None
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=counterpart)
 
 
 class _View(keras.layers.Layer):

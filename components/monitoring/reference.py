@@ -9,11 +9,11 @@ from typing import Any
 import tensorflow as tf
 
 from components.features import names
+from components.servable.asking import ask
 from serving import contract
 from serving.request_log.columns import ImageColumns, measure
 from serving.request_log.entries import Answered
 
-_BATCH = 32
 _QUALITY = re.compile(r"quality (\d+)")
 _NOT_RECORDED = -1
 _SPEC = {
@@ -41,12 +41,7 @@ def judged_rows(servable: Path, files: Sequence[str], most: int) -> Iterator[tup
     Yields:
         what was measured and answered of each.
     """
-    model = tf.saved_model.load(str(servable))
-    answer = model.signatures[contract.SIGNATURE_DEFAULT]
-    records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP").take(most).batch(_BATCH)
-    for batch in records.map(lambda serialized: tf.io.parse_example(serialized, _SPEC)):
-        outputs = {name: value.numpy() for name, value in answer(image_bytes=batch[names.IMAGE_BYTES]).items()}
-        rows = {name: values.numpy() for name, values in batch.items()}
+    for rows, outputs in ask(servable, files, _SPEC, most):
         for row in range(len(rows[names.FORMAT])):
             recorded = {name: values[row] for name, values in rows.items()}
             yield _given(recorded), _answered({name: values[row] for name, values in outputs.items()})

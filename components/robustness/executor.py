@@ -20,7 +20,7 @@ from tfx.types import artifact_utils
 from components.features import names
 from components.robustness.perturbations import CLEAN, perturbed, smallest_side
 
-_TOO_SMALL = "copies_too_small"
+TOO_SMALL = "copies_too_small"  # custom property of the copies: perturbation -> number, JSON
 
 
 class PerturbedExamplesExecutor(base_beam_executor.BaseBeamExecutor):
@@ -50,7 +50,7 @@ class PerturbedExamplesExecutor(base_beam_executor.BaseBeamExecutor):
                 | "Write" >> beam.io.WriteToTFRecord(f"{target}/data_tfrecord", file_name_suffix=".gz")
             )
         left_out = _left_out(source, wanted, size)
-        written.set_string_custom_property(_TOO_SMALL, json.dumps(left_out))
+        written.set_string_custom_property(TOO_SMALL, json.dumps(left_out))
         for name, count in left_out.items():
             logging.warning("%d copies by '%s' are smaller than %d px and were left out", count, name, size)
 

@@ -62,6 +62,14 @@ def smallest_side(height: int, width: int, name: str) -> int:
     return min(round(height * factor), round(width * factor)) if factor != 1 else min(height, width)
 
 
+def jpeg_quality(name: str) -> int | None:
+    """Returns the quality of a perturbation that stores images as JPEG and does nothing else; None for any other."""
+    if name == CLEAN:
+        return None
+    kind, value = _parsed(name)
+    return int(value) if kind == "jpeg" else None
+
+
 def _parsed(name: str) -> tuple[str, float]:
     if name == RESAVE:
         return RESAVE, 0.0

@@ -37,7 +37,7 @@ def export_servable(
         inputs: representation and size.
         primary: the primary module.
         heads: source name -> head.
-        points: thresholds of primary module and heads.
+        points: thresholds of primary module and heads, and the band in which no verdict is given.
         for_evaluation: adds the signature by which the Evaluator learns a head's labels, and leaves out warm-up.
         level: what the heads are named after: sources, or generator architectures.
     """

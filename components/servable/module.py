@@ -29,7 +29,7 @@ class AttributionModule(tf.Module):
         inputs: representation and size that the primary module reads.
         primary: the primary module.
         heads: source name -> its head; the order is the order of the outputs. May be empty.
-        points: thresholds; its sources must be those of the heads, in the same order.
+        points: thresholds and band; its sources must be those of the heads, in the same order.
         level: what the heads are named after: sources, or generator architectures.
 
     Raises:
@@ -57,6 +57,7 @@ class AttributionModule(tf.Module):
         self._heads = GroupedHeads(heads)
         self._detection_threshold = points.detection
         self._source_thresholds = list(points.sources.values())
+        self._uncertain_band = points.uncertain_band
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_IMAGE_BYTES)])
     def serve_image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -126,6 +127,7 @@ class AttributionModule(tf.Module):
             self._detection_threshold,
             self._source_thresholds,
             self._source_names,
+            self._uncertain_band,
         )
         return {
             contract.OUTPUT_FAKE_PROBABILITY: fake_probability,

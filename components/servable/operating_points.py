@@ -18,16 +18,25 @@ class OperatingPoints:
     Attributes:
         detection: of the primary module, 0..1.
         sources: of each head, by the source's name; the order is the order of the servable's outputs.
+        uncertain_band: lowest and highest probability of the primary module at which the verdict is "uncertain", both
+            included; 0..1, the lower first. None: no image is uncertain.
     """
 
     detection: float
     sources: Mapping[str, float] = field(default_factory=dict)
+    uncertain_band: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a threshold lies outside 0..1."""
+        """Raises ValueError if a threshold lies outside 0..1, or the band is none."""
         for name, threshold in {"detection": self.detection, **self.sources}.items():
             if not 0.0 <= threshold <= 1.0:
                 raise ValueError(f"operating point of '{name}': must lie in 0..1, got {threshold}.")
+        if self.uncertain_band is not None:
+            lowest, highest = self.uncertain_band
+            if not 0.0 <= lowest < highest <= 1.0:
+                raise ValueError(
+                    f"uncertain band: must be two probabilities in 0..1, the lower first, got {lowest} and {highest}."
+                )
 
     def write(self, path: Path, inputs: InputParameters, level: AttributionLevel = "instance") -> None:
         """Writes the asset that tells a client what the servable holds.
@@ -40,6 +49,7 @@ class OperatingPoints:
         content: dict[str, Any] = {
             "detection": self.detection,
             "sources": dict(self.sources),
+            **({"uncertain_band": list(self.uncertain_band)} if self.uncertain_band else {}),
             "level": level,
             "input": {
                 "representation": inputs.representation,
@@ -58,10 +68,14 @@ class OperatingPoints:
         """
         sources = list(self.sources)
         # Nothing claims an image where there are no heads, so nothing can contradict.
-        unclaimed = [contract.VERDICT_REAL, contract.VERDICT_UNKNOWN_GENERATOR]
+        reserved = [contract.VERDICT_REAL, contract.VERDICT_UNKNOWN_GENERATOR]
+        if sources:
+            reserved.append(contract.VERDICT_CONTRADICTION)
+        if self.uncertain_band:
+            reserved.append(contract.VERDICT_UNCERTAIN)
         content = {
             "detection": {"real": contract.REAL_LABEL, "fake": contract.FAKE_LABEL},
             "sources": sources,
-            "verdicts": [*unclaimed, *([contract.VERDICT_CONTRADICTION] if sources else []), *sources],
+            "verdicts": [*reserved, *sources],
         }
         path.write_text(json.dumps(content, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 The primary module has priority. Among heads that claim the image the strongest wins; a fake that no head claims comes
 from an unknown generator; a real one that a head claims is a contradiction, which is reported as such, never hidden.
+Where a band is given, an image on which the primary module's probability lies in it is uncertain, whatever heads say.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ def verdicts(
     detection_threshold: float,
     source_thresholds: Sequence[float],
     source_names: Sequence[str],
+    uncertain_band: tuple[float, float] | None = None,
 ) -> tf.Tensor:
     """Decides each row of a batch.
 
@@ -26,15 +28,32 @@ def verdicts(
         detection_threshold: the image counts as fake from this probability on.
         source_thresholds: of each head; it claims the image from this probability on.
         source_names: of each head.
+        uncertain_band: lowest and highest fake probability of an uncertain image, both included; None: no image is.
 
     Returns:
-        string (batch,): a source's name, "real", "unknown_generator" or "contradiction".
+        string (batch,): a source's name, "real", "unknown_generator", "contradiction" or "uncertain".
 
     Raises:
         ValueError: if names and thresholds differ in number.
     """
     if len(source_thresholds) != len(source_names):
         raise ValueError(f"{len(source_names)} source names but {len(source_thresholds)} thresholds.")
+    decided = _decided(fake_probability, source_probabilities, detection_threshold, source_thresholds, source_names)
+    if uncertain_band is None:
+        return decided
+    lowest, highest = uncertain_band
+    uncertain = (fake_probability >= lowest) & (fake_probability <= highest)
+    return tf.where(uncertain, contract.VERDICT_UNCERTAIN, decided)
+
+
+def _decided(
+    fake_probability: tf.Tensor,
+    source_probabilities: tf.Tensor,
+    detection_threshold: float,
+    source_thresholds: Sequence[float],
+    source_names: Sequence[str],
+) -> tf.Tensor:
+    """Decides each row by the thresholds alone; as `verdicts`."""
     fake = fake_probability >= detection_threshold
     unclaimed = tf.where(fake, contract.VERDICT_UNKNOWN_GENERATOR, contract.VERDICT_REAL)
     if not source_names:

@@ -19,6 +19,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from components.evaluator.calibration import Calibration
 from components.evaluator.operating_point import OperatingPoint
 from components.trainer.trained import SplitScores, TrainedModule
 
@@ -48,6 +49,7 @@ class ModuleDescription:
         architecture: "proposed" for the primary module and heads; else the baseline's name.
         classes: names of a softmax's outputs, in order; empty for a module with one sigmoid output.
         images_left_out: split -> images that were neither trained on nor scored, being of none of the classes.
+        calibration: scale and shift that are part of the weights and of all scores; None where there are none.
     """
 
     task: str
@@ -58,6 +60,7 @@ class ModuleDescription:
     architecture: str
     classes: tuple[str, ...]
     images_left_out: dict[str, int]
+    calibration: Calibration | None = None
 
     @property
     def name(self) -> str:
@@ -88,6 +91,7 @@ def write_module(
         architecture,
         trained.classes,
         dict(trained.images_left_out),
+        trained.calibration,
     )
     folder.mkdir(parents=True, exist_ok=True)
     trained.model.save(folder / MODEL_FILE)
@@ -104,7 +108,9 @@ def read_description(folder: Path) -> ModuleDescription:
     """Reads module.json of a Model artifact."""
     content = json.loads((folder / DESCRIPTION_FILE).read_text())
     point = OperatingPoint(**content["operating_point"])
-    return ModuleDescription(**{**content, "operating_point": point, "classes": tuple(content["classes"])})
+    calibration = Calibration(**content["calibration"]) if content.get("calibration") else None
+    classes = tuple(content["classes"])
+    return ModuleDescription(**{**content, "operating_point": point, "classes": classes, "calibration": calibration})
 
 
 def write_run(folder: Path, trained: TrainedModule) -> None:

@@ -4,7 +4,8 @@ A few dozen images a source are too few to learn a fingerprint from their centra
 sees another window of each image, at its native resolution, and some of them after what the web does to images. Nothing
 is rescaled unless `resize` asks for it, since interpolation rewrites the frequencies that are looked at.
 
-The result is encoded again, without loss, so that it goes through the very graph that evaluation and serving use.
+Everything is drawn from the seed of an image alone, so that an epoch sees the same windows however a training came to
+it.
 """
 
 from collections.abc import Callable
@@ -14,12 +15,11 @@ import tensorflow as tf
 from components.trainer.augmentation_parameters import AugmentationParameters
 
 _BLOCK = 8  # JPEG works in blocks of this many pixels; a window may start anywhere in one
-_UNCOMPRESSED = 0
 _FULL_TURN = 4  # quarters
 _BLUR_RADIUS = 4  # pixels: three standard deviations of the strongest blur that may be asked for
 _BEST_QUALITY = 100
 
-# (encoded image, int32 (2,) seed) -> encoded image, both string scalars
+# (uint8 (height, width, 3), int32 (2,) seed) -> uint8 (size, size, 3)
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
@@ -31,14 +31,12 @@ def make_augment(parameters: AugmentationParameters, size: int) -> Augment:
         size: height and width of the window in pixels.
 
     Returns:
-        A function of an encoded image (JPEG, PNG, WebP or BMP, at least `size` px on each side) and a seed, int32 (2,),
-        which alone decides what is drawn. It gives a window of size x size px as an uncompressed PNG. It runs eagerly
-        and inside tf.data.
+        A function of an image, uint8 (height, width, 3) of at least `size` px on each side, and a seed, int32 (2,),
+        which alone decides what is drawn. It gives a window, uint8 (size, size, 3).
     """
 
-    def augment(encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 8))
-        image = decode(encoded)
         image = _with_probability(parameters.resize, seeds[0], image, lambda one: random_resize(
             one, seeds[0], parameters.resize_range, size + _BLOCK
         ))  # fmt: skip
@@ -60,37 +58,9 @@ def make_augment(parameters: AugmentationParameters, size: int) -> Augment:
             window = tf.image.stateless_random_flip_left_right(window, seeds[6])
         if parameters.turn:
             window = tf.image.rot90(window, tf.random.stateless_uniform((), seeds[7], 0, _FULL_TURN, tf.int32))
-        return tf.io.encode_png(tf.ensure_shape(window, (size, size, 3)), compression=_UNCOMPRESSED)
+        return tf.ensure_shape(window, (size, size, 3))
 
     return augment
-
-
-def augment_batch(augment: Augment, encoded: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-    """Augments each image of a batch by itself.
-
-    Args:
-        augment: from make_augment.
-        encoded: string (batch,).
-        seeds: int32 (batch, 2).
-
-    Returns:
-        string (batch,).
-    """
-    return tf.map_fn(lambda row: augment(row[0], row[1]), (encoded, seeds), fn_output_signature=tf.string)
-
-
-def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes one image as the served graph does: uint8 (height, width, 3).
-
-    Orientation is not read: windows are mirrored and turned, or the dataset's images are upright.
-    """
-    is_jpeg = tf.io.is_jpeg(encoded)
-    image = tf.cond(
-        is_jpeg,
-        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
-    )
-    return tf.ensure_shape(image, (None, None, 3))
 
 
 def central_window(image: tf.Tensor, size: int) -> tf.Tensor:

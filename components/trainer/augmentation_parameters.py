@@ -18,8 +18,10 @@ class AugmentationParameters(Parameters):
     """What may happen to an image before a training step sees it; by default nothing.
 
     Attributes:
+        window: height and width in pixels of the windows that are trained on; None is the model's own size. Models that
+            average over places (pixel, residual) learn from small windows what they are asked of whole images.
         crop: where the window is cut out: "centre", as in evaluation and serving; or "random", anywhere in the image,
-            another place in each epoch. Datasets prepared with a larger `--size` than the model's give it room.
+            another place each time. Images larger than the window, or a smaller window, give it room.
         flip: mirror half of the windows left to right.
         turn: turn windows by a random multiple of 90 degrees.
         resize: probability of rescaling.
@@ -32,6 +34,7 @@ class AugmentationParameters(Parameters):
         jpeg_range: lowest and highest quality.
     """
 
+    window: int | None = Field(default=None, ge=32, le=1024, multiple_of=8)
     crop: Literal["centre", "random"] = "centre"
     flip: bool = False
     turn: bool = False

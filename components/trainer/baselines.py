@@ -74,7 +74,7 @@ def train_baseline(
 
     def build() -> keras.Model:
         outputs = len(classes) or 1
-        pooled = inputs.representation == "pixel"
+        pooled = inputs.pooled
         return build_baseline(baseline.architecture, inputs.shape, pooled, outputs, parameters.layers, parameters.seed)
 
     name = f"{baseline.architecture}.{source or baseline.task}"

@@ -10,12 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from components.evaluator.calibration import Calibration, fit_calibration
 from components.evaluator.operating_point import OperatingPoint, choose_threshold
 from components.trainer.checkpoints import Checkpoint
 from components.trainer.examples import Split
 from components.trainer.inputs import ModelInputs, SelectedInputs
 from components.trainer.learners import LearnerPool
-from components.trainer.loop import LabelledInputs, Learner, scores, train
+from components.trainer.loop import LabelledInputs, Learner, logits_of, scores, train
 from components.trainer.parameters import TrainingParameters
 from components.trainer.sampling import class_weights
 from components.trainer.strategies import Replicas, synchronise_batch_normalisation
@@ -99,6 +100,9 @@ def fit_module(
         )  # fmt: skip
         # A model without the strategy's variables: what is saved and served knows nothing of how it was trained.
         model.set_weights(distributed.get_weights())
+        calibration = None if classes or parameters.calibration == "none" else _calibrate(
+            model, labelled["eval"], parameters, learner
+        )  # fmt: skip
         score = learner.scores if learner else partial(scores, model, batch_size=parameters.batch_size)
         scored = {
             split: SplitScores(targets[split], score(inputs[split]), of_split.sources, of_split.paths)
@@ -107,11 +111,25 @@ def fit_module(
         }
     rule = parameters.operating_point
     point = _ARGMAX if classes else choose_threshold(
-        scored["eval"].labels, scored["eval"].scores, rule.rule, rule.threshold
+        scored["eval"].labels, scored["eval"].scores, rule.rule, rule.value
     )  # fmt: skip
     # Epochs that ran before an interruption took their time as well.
     seconds = max(time.monotonic() - started, sum(history.seconds))
-    return TrainedModule(model, point, history, scored, seconds, classes)
+    return TrainedModule(model, point, history, scored, seconds, classes, calibration=calibration)
+
+
+def _calibrate(
+    model: keras.Model, validation: LabelledInputs, parameters: TrainingParameters, learner: Learner | None
+) -> Calibration:
+    """Fits scale and shift of the logit on the eval split, and puts them into the weights of the last layer."""
+    found = learner.logits_of(validation) if learner else logits_of(model, validation.inputs, parameters.batch_size)
+    calibration = fit_calibration(validation.targets, found[:, 0])
+    decision = model.layers[-1]
+    kernel, bias = decision.get_weights()
+    decision.set_weights([kernel * calibration.scale, bias * calibration.scale + calibration.shift])
+    if learner:
+        learner.model.set_weights(model.get_weights())
+    return calibration
 
 
 def _learner(

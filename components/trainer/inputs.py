@@ -7,7 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -36,6 +36,17 @@ class ModelInputs(Protocol):
         They are float32 (batch, ...): NumPy arrays, or tensors where TensorFlow made them.
         """
 
+    def in_epoch(self, epoch: int) -> "ModelInputs":
+        """Returns the inputs of an epoch, counted from 0; most are the same in all of them."""
+
+
+class SameInputs:
+    """Inputs that are the same in every epoch."""
+
+    def in_epoch(self, epoch: int) -> Self:  # noqa: ARG002 (as in ModelInputs)
+        """Returns these inputs."""
+        return self
+
 
 class MemoryBudget:
     """How many bytes may still be kept in memory.
@@ -55,7 +66,7 @@ class MemoryBudget:
         return True
 
 
-class StoredInputs:
+class StoredInputs(SameInputs):
     """Inputs that were computed once.
 
     Args:
@@ -75,7 +86,7 @@ class StoredInputs:
         return (self.array[batch] for batch in indices)
 
 
-class DecodedInputs:
+class DecodedInputs(SameInputs):
     """Inputs that are decoded whenever they are asked for, from encoded images, about a tenth of their decoded size.
 
     Args:
@@ -112,7 +123,7 @@ class DecodedInputs:
         return self._decode(tf.constant(self._images.take(batch), tf.string, (len(batch),)))
 
 
-class KeptInputs:
+class KeptInputs(SameInputs):
     """Inputs that are decoded when they are first asked for, and kept: the first batch waits for few others.
 
     On some processors the last bits of a matrix product depend on what else is in its batch. Images are therefore
@@ -173,6 +184,10 @@ class SelectedInputs:
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices."""
         return self._inputs.batches(self._chosen[batch] for batch in indices)
+
+    def in_epoch(self, epoch: int) -> "SelectedInputs":
+        """Returns the same images' inputs of an epoch."""
+        return SelectedInputs(self._inputs.in_epoch(epoch), self._chosen)
 
 
 def image_inputs(

@@ -18,9 +18,14 @@ from components.trainer.checkpoints import Checkpoint
 from components.trainer.determinism import deterministic_operations
 from components.trainer.examples import Split, process_splits
 from components.trainer.fitting import FittingOptions
-from components.trainer.inputs import MemoryBudget
 from components.trainer.learners import process_learners
-from components.trainer.middle_features import MiddleFeatures, extract_middle_features, process_store
+from components.trainer.middle_features import (
+    MiddleFeatures,
+    copies_of,
+    extract_middle_features,
+    process_store,
+    repeated,
+)
 from components.trainer.modules import train_head, train_primary
 from components.trainer.parameters import BaselineParameters, TrainingParameters
 from components.trainer.strategies import Replicas
@@ -114,25 +119,29 @@ def _train(
     if job.baseline is not None:
         return train_baseline(job.baseline, splits, transform, job.inputs, job.source, job.sources, job.level, options)
     if job.primary:
-        features = _middle_features(job, splits, transform)
+        features = middle_features(job, splits, transform)
         options = dataclasses.replace(options, learners=process_learners())
+        splits = repeated(splits, job.training)
         return train_head(job.source, features, splits, job.inputs, job.training, job.level, options)
     return train_primary(splits, transform, job.inputs, job.training, options)
 
 
-def _middle_features(job: TrainingJob, splits: Mapping[str, Split], transform: ExportedTransform) -> MiddleFeatures:
+def middle_features(job: TrainingJob, splits: Mapping[str, Split], transform: ExportedTransform) -> MiddleFeatures:
     """Returns the features of a head's images, computed here or for the last head of this process."""
     key = hashlib.sha256(_file_digest(Path(job.primary) / artifacts.MODEL_FILE))
     key.update(job.model_dump_json(include={"splits", "transform_graph", "inputs"}).encode())
-    key.update(f"{job.training.memory_budget_mb}".encode())
+    training = job.training
+    key.update(f"{training.memory_budget_mb} {copies_of(training)}".encode())
+    if copies_of(training) > 1:
+        key.update(f"{training.seed} {training.augmentation.model_dump_json()}".encode())
     return process_store().get(
         key.hexdigest(),
         lambda: extract_middle_features(
             artifacts.read_model(Path(job.primary)),
             splits,
             transform,
-            job.inputs.representation,
-            MemoryBudget(job.training.memory_budget_mb),
+            job.inputs,
+            job.training,
             Path(job.scratch),
         ),
     )

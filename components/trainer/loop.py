@@ -6,9 +6,10 @@ takes up a training that was interrupted.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -19,13 +20,15 @@ from components.evaluator.metrics import roc_auc
 from components.models.parameters import Precision
 from components.models.training_view import training_view
 from components.trainer.checkpoints import Checkpoint, TrainingState
+from components.trainer.history import History, rank, report, summarise
 from components.trainer.inputs import ModelInputs
 from components.trainer.parameters import TrainingParameters
-from components.trainer.progress import report_epoch
 from components.trainer.sampling import epoch_order
 from components.trainer.strategies import Replicas
 
 _logger = logging.getLogger(__name__)
+
+_WARM_UP_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -41,30 +44,6 @@ class LabelledInputs:
     inputs: ModelInputs
     targets: np.ndarray
     weights: np.ndarray
-
-
-@dataclass
-class History:
-    """What each epoch measured; the lists have one number an epoch.
-
-    Attributes:
-        loss: weighted cross-entropy on the train split (mean over the epoch, while weights change).
-        val_loss: the same on the eval split, after the epoch.
-        val_roc_auc: ROC-AUC on the eval split, of a softmax the mean over classes of one against the rest; NaN where
-            it holds a single class.
-        seconds: duration of the epoch.
-        best_epoch: index of the epoch whose weights were kept.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    val_roc_auc: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    best_epoch: int = 0
-
-    def to_dict(self) -> dict[str, list[float] | int]:
-        """Returns the history as plain values for JSON."""
-        return dict(vars(self))
 
 
 def train(
@@ -111,7 +90,7 @@ def train(
         _logger.info("%s: taken up after epoch %d, where an earlier run was interrupted", name, len(history.loss))
     writer = tf.summary.create_file_writer(str(logs)) if logs and replicas.is_chief else tf.summary.create_noop_writer()
     for epoch in range(len(history.loss)):
-        _summarise(writer, history, epoch)
+        summarise(writer, history, epoch)
     for epoch in range(len(history.loss), parameters.epochs):
         if epoch - 1 - history.best_epoch >= parameters.early_stopping:
             break
@@ -127,13 +106,13 @@ def train(
         history.val_loss.append(val_loss)
         history.val_roc_auc.append(val_roc_auc)
         history.seconds.append(time.monotonic() - started)
-        if epoch == 0 or _rank(history, epoch, parameters) < _rank(history, history.best_epoch, parameters):
+        if epoch == 0 or rank(history, epoch, parameters) < rank(history, history.best_epoch, parameters):
             history.best_epoch, best_weights = epoch, learner.model.get_weights()
         if checkpoint:
             checkpoint.write(learner.state(history, best_weights))
-        _summarise(writer, history, epoch)
+        summarise(writer, history, epoch)
         if replicas.is_chief:
-            _report(name, history, epoch, parameters)
+            report(name, history, epoch, parameters)
     writer.close()
     learner.model.set_weights(best_weights)
     model.set_weights(best_weights)  # the same one, unless the learner brought its own
@@ -152,6 +131,14 @@ def scores(model: keras.Model, inputs: ModelInputs, batch_size: int) -> np.ndarr
         float32 (count,), 0..1, for one sigmoid output; float32 (count, classes) for a softmax.
     """
     return _scores(_scoring(model), inputs, batch_size)
+
+
+def logits_of(model: keras.Model, inputs: ModelInputs, batch_size: int) -> np.ndarray:
+    """Returns a model's outputs before the sigmoid or softmax: float32 (count, outputs); arguments as of `scores`."""
+    predict = _logits(model, "float32")
+    score = tf.function(lambda batch: predict(batch, False), reduce_retracing=True)
+    batches = inputs.batches(_in_order(inputs.count, batch_size))
+    return np.concatenate([score(tf.convert_to_tensor(batch)).numpy() for batch in batches])
 
 
 class Learner:
@@ -185,16 +172,31 @@ class Learner:
         self._set(weights, self._untrained_optimizer)
 
     def run_epoch(self, training: LabelledInputs, epoch: int) -> float:
-        """Takes a step on each batch of an epoch; returns the mean loss over its images."""
-        order = epoch_order(training.targets, self._parameters.sampling, self._parameters.seed, epoch)
+        """Takes a step on each batch of an epoch, in all its passes; returns the mean loss over its images."""
+        passes = self._parameters.passes
+        found = [self._run_pass(training, epoch * passes + number) for number in range(passes)]
+        return float(np.mean(found))
+
+    def _run_pass(self, training: LabelledInputs, number: int) -> float:
+        """Takes a step on each batch of a pass over the split; returns the mean loss over its images."""
+        order = epoch_order(training.targets, self._parameters.sampling, self._parameters.seed, number)
         # Sorted within the batch: reads from a file go forward, and the order inside a batch does not matter.
         batches = [np.sort(batch) for batch in _batches(order, self._parameters.batch_size)]
         bundle, losses = self._replicas.bundle, []
-        for batch, shares, arrays in self._shared(training.inputs, batches):
+        shared = self._shared(training.inputs.in_epoch(number), batches)
+        for step, (batch, shares, arrays) in enumerate(shared, number * len(batches)):
+            self._set_learning_rate(step, len(batches))
             targets = bundle([training.targets[share] for share in shares])
             weights = bundle([training.weights[share] for share in shares])
             losses.append(self._step(bundle(arrays), targets, weights, bundle([np.float32(len(batch))] * len(shares))))
         return float(np.average([float(loss) for loss in losses], weights=[len(batch) for batch in batches]))
+
+    def _set_learning_rate(self, step: int, steps_a_pass: int) -> None:
+        parameters = self._parameters
+        if parameters.schedule == "cosine":
+            steps = steps_a_pass * parameters.passes * parameters.epochs
+            # A variable of the optimizer, which the traced step reads anew.
+            self._optimizer.learning_rate = parameters.learning_rate * cosine_factor(step, steps)
 
     def logits_of(self, labelled: LabelledInputs) -> np.ndarray:
         """Returns float32 (count, outputs): the model's outputs before the sigmoid or softmax."""
@@ -236,6 +238,15 @@ class Learner:
         arrays = self._replicas.placed(inputs.batches(share for batch in shares for share in batch))
         for batch, its_shares in zip(batches, shares, strict=True):
             yield batch, its_shares, [next(arrays) for _ in its_shares]
+
+
+def cosine_factor(step: int, steps: int) -> float:
+    """Returns the share of the learning rate that step number `step`, from 0, of a cosine schedule takes: above 0 to 1.
+
+    Source: Loshchilov & Hutter 2017, "SGDR" (arXiv 1608.03983), equation 5, one period; with a linear warm-up.
+    """
+    warm_up = min(_WARM_UP_STEPS, max(1, steps // _WARM_UP_STEPS))
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
 def _scoring(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -314,13 +325,6 @@ def _judge(logits: np.ndarray, labelled: LabelledInputs) -> tuple[float, float]:
     return loss, float(np.mean(defined)) if defined else float("nan")
 
 
-def _rank(history: History, epoch: int, parameters: TrainingParameters) -> tuple[float, float]:
-    """Returns what orders epochs: the lower, the better. A single-class eval split has no ROC-AUC to order by."""
-    val_roc_auc = history.val_roc_auc[epoch]
-    by_area = parameters.monitor == "roc_auc" and np.isfinite(val_roc_auc)
-    return (-val_roc_auc if by_area else 0.0, history.val_loss[epoch])
-
-
 def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
     """Cuts an order into batches; the last one may be smaller, none is dropped."""
     return [order[start : start + size] for start in range(0, len(order), size)]
@@ -328,23 +332,3 @@ def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
 
 def _in_order(count: int, size: int) -> list[np.ndarray]:
     return _batches(np.arange(count), size)
-
-
-def _summarise(writer: tf.summary.SummaryWriter, history: History, epoch: int) -> None:
-    """Writes one epoch's figures for TensorBoard."""
-    with writer.as_default(step=epoch):
-        for name in ("loss", "val_loss", "val_roc_auc"):
-            tf.summary.scalar(name, getattr(history, name)[epoch])
-
-
-def _report(name: str, history: History, epoch: int, parameters: TrainingParameters) -> None:
-    report_epoch(
-        {
-            "name": name,
-            "epoch": epoch + 1,
-            "epochs": parameters.epochs,
-            **{key: getattr(history, key)[epoch] for key in ("loss", "val_loss", "val_roc_auc", "seconds")},
-            "learning_rate": parameters.learning_rate,
-            "best_epoch": history.best_epoch + 1,
-        }
-    )

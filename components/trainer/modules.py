@@ -14,6 +14,7 @@ from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models.primary import build_primary
 from components.models.secondary import build_secondary
+from components.trainer.augmented_inputs import AugmentedInputs
 from components.trainer.examples import Split
 from components.trainer.fitting import FittingOptions, fit_module, require_classes
 from components.trainer.inputs import MemoryBudget, ModelInputs, StoredInputs, image_inputs
@@ -49,7 +50,7 @@ def train_primary(
     require_classes(splits["train"], targets["train"], ("real", "fake"))
 
     def build() -> keras.Model:
-        return build_primary(inputs.shape, inputs.representation == "pixel", parameters.layers, parameters.seed)
+        return build_primary(inputs.shape, inputs.pooled, parameters.layers, parameters.seed)
 
     return fit_module(
         "primary",
@@ -76,7 +77,8 @@ def train_head(
     Args:
         source: name of the source or architecture; its images are the positive class, all others the negative one.
         features: of the trained primary module, for every split.
-        splits: "train" and "eval"; "eval" and any further split are scored.
+        splits: "train" and "eval", as long as their features (see `middle_features.repeated`); "eval" and any further
+            split are scored.
         inputs: representation and size that the primary module reads.
         parameters: of the training.
         level: what `source` names: a source, "instance", or a generator architecture.
@@ -91,8 +93,9 @@ def train_head(
     targets = source_targets(source, splits, level)
 
     def build() -> keras.Model:
-        shape = features["train"].shape[1:]
-        return build_secondary(shape, inputs.representation == "pixel", parameters.layers, parameters.seed)
+        # Of whole images: those of the train split may be of windows.
+        shape = features["eval"].shape[1:]
+        return build_secondary(shape, inputs.pooled, parameters.layers, parameters.seed)
 
     stored: dict[str, ModelInputs] = {name: StoredInputs(array) for name, array in features.items()}
     return fit_module(source, build, splits, stored, targets, parameters, options or FittingOptions())
@@ -123,6 +126,17 @@ def of_images(
     parameters: TrainingParameters,
     options: FittingOptions,
 ) -> dict[str, ModelInputs]:
-    """Returns the inputs of every split: decoded once where the memory budget allows it, the train split first."""
+    """Returns the inputs of every split: decoded once where the memory budget allows it, the train split first.
+
+    Those of the train split are augmented if the parameters say so.
+    """
     budget = MemoryBudget(parameters.memory_budget_mb)
-    return {name: image_inputs(split, transform, inputs, budget, options.scratch) for name, split in splits.items()}
+
+    def of_split(name: str, split: Split) -> ModelInputs:
+        if name == "train" and parameters.augmentation.changes_images:
+            return AugmentedInputs(
+                split, transform, inputs, parameters.augmentation, parameters.seed, budget, options.scratch
+            )
+        return image_inputs(split, transform, inputs, budget, options.scratch)
+
+    return {name: of_split(name, split) for name, split in splits.items()}

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from components.models.parameters import LayerParameters, Precision
 from components.parameters import Parameters
+from components.trainer.augmentation_parameters import AugmentationParameters
 
 BaselineArchitecture = Literal["gdaconv", "postpool", "notl"]
 BaselineTask = Literal["detection", "attribution", "multiclass"]
@@ -15,12 +16,20 @@ class OperatingPointParameters(Parameters):
     """How the threshold of a trained model is chosen.
 
     Attributes:
-        rule: "balanced_accuracy", the threshold that maximises balanced accuracy on the eval split; or "fixed".
+        rule: "balanced_accuracy", the threshold that maximises balanced accuracy on the eval split; "target_fpr", the
+            lowest at which at most `target_fpr` of the eval split's negative images are called positive; or "fixed".
         threshold: the threshold of rule "fixed"; the published method uses 0.5.
+        target_fpr: false-positive rate of rule "target_fpr"; 1 / target_fpr negative images are needed to claim it.
     """
 
-    rule: Literal["balanced_accuracy", "fixed"] = "balanced_accuracy"
+    rule: Literal["balanced_accuracy", "target_fpr", "fixed"] = "balanced_accuracy"
     threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
+    target_fpr: float = Field(default=0.01, gt=0.0, lt=1.0)
+
+    @property
+    def value(self) -> float:
+        """The number that the rule goes by."""
+        return self.target_fpr if self.rule == "target_fpr" else self.threshold
 
 
 class TrainingParameters(Parameters):
@@ -30,10 +39,19 @@ class TrainingParameters(Parameters):
         epochs: the most passes over the train split.
         early_stopping: epochs without a better eval split after which training ends; the best epoch's weights are kept
             in any case.
+        passes: how often an epoch goes over the train split. An epoch ends with a look at the eval split and a
+            checkpoint, which few images and small windows do not want after every pass.
         monitor: what makes an epoch better: a lower "loss", as published, or a higher "roc_auc" (a lower loss where
             that is equal). On small eval splits the loss rises with over-confidence while the ranking still improves.
+            "last" keeps the last epoch and never stops early: which of many epochs does best on a few dozen images is
+            chance, and a falling learning rate ends in weights that are an average of many.
         batch_size: images a step, all workers together.
-        learning_rate: of Adam, constant.
+        learning_rate: of Adam.
+        schedule: "constant", as published; or "cosine": rising over the first twentieth of the steps, at most 20 of
+            them, then falling to zero along half a cosine (Loshchilov & Hutter 2017) until the last step of `epochs`.
+        augmentation: what happens to images before a step sees them. A head sees middle features of as many augmented
+            copies of each image as `copies` says.
+        copies: of each image, whose middle features a head is trained on; used only with augmentation.
         class_weights: "balanced" gives all classes the same total weight in the loss; "none" as published.
         sampling: "shuffled", every image once an epoch; or "balanced", every class equally often in epochs of the same
             length. Balanced training batches need no class weights, which then apply to the eval split alone.
@@ -41,7 +59,9 @@ class TrainingParameters(Parameters):
         deterministic: the same seed gives the same weights on the same machine, bit by bit.
         precision: "float32"; or, for GPUs, "bfloat16" or "float16", in which convolutions and activations of a training
             step compute. Weights, batch normalisation and the decision stay in float32, and so do all scores.
-        layers: initialisation and batch normalisation.
+        layers: network, initialisation and batch normalisation.
+        calibration: "platt" sets scale and shift of the model's logit on the eval split, so that a probability is the
+            share of such images that are positive (see components/evaluator/calibration.py); "none" leaves it.
         operating_point: how the threshold is chosen.
         memory_budget_mb: what is computed from images (decoded inputs, middle features) is kept in memory up to this
             size, all splits together. Past it inputs are decoded again in each epoch, and middle features are read
@@ -53,15 +73,20 @@ class TrainingParameters(Parameters):
 
     epochs: int = Field(default=100, ge=1)
     early_stopping: int = Field(default=5, ge=1)
-    monitor: Literal["loss", "roc_auc"] = "loss"
+    passes: int = Field(default=1, ge=1)
+    monitor: Literal["loss", "roc_auc", "last"] = "loss"
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    augmentation: AugmentationParameters = AugmentationParameters()
+    copies: int = Field(default=8, ge=1, le=1000)
     class_weights: Literal["balanced", "none"] = "balanced"
     sampling: Literal["shuffled", "balanced"] = "shuffled"
     seed: int = Field(default=2021, ge=0, lt=2**31)
     deterministic: bool = True
     precision: Precision = "float32"
     layers: LayerParameters = LayerParameters()
+    calibration: Literal["platt", "none"] = "platt"
     operating_point: OperatingPointParameters = OperatingPointParameters()
     memory_budget_mb: int = Field(default=1024, ge=0)
     strategy: Literal["single", "mirrored", "multi_worker"] = "single"

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from components.evaluator.calibration import Calibration
 from components.evaluator.operating_point import OperatingPoint
-from components.trainer.loop import History
+from components.trainer.history import History
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class TrainedModule:
         seconds: duration of the training, feature extraction and earlier attempts that were taken up included.
         classes: names of the softmax's outputs; empty for a sigmoid.
         images_left_out: split name -> images of none of the classes.
+        calibration: what was done to the logits, the weights and scores included; None for a softmax, or where it was
+            not asked for.
     """
 
     model: keras.Model
@@ -48,3 +51,4 @@ class TrainedModule:
     seconds: float
     classes: tuple[str, ...] = ()
     images_left_out: Mapping[str, int] = field(default_factory=dict)
+    calibration: Calibration | None = None

@@ -19,8 +19,8 @@ from pipeline.cluster.outputs import has_evaluation
 from pipeline.cluster.plan import graph_digest, upstream_nodes
 from pipeline.cluster.planning import compile_ir
 from pipeline.config import ConfigurationError, PipelineConfig
-from pipeline.graph import require_nodes
 from pipeline.kubeflow_parameters import TaskParameters
+from pipeline.node_names import require_nodes
 
 PLAN, REPORT = "plan", "report"  # tasks beside those of TFX's nodes
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the device, not a temporary folder)

@@ -103,7 +103,7 @@ def _figures(card: Mapping[str, Any]) -> Section:
                 _interval(overall["false_positive_rate"], share),
                 number(overall["average_precision"]),
                 number(overall["balanced_accuracy"]),
-                number(overall["ece"]),
+                _calibration_error(overall),
             )
         )
     headings = ("model", "blessed", "images (positive)", "ROC-AUC", "TPR", "FPR", "AP", "balanced accuracy", "ECE")
@@ -134,10 +134,11 @@ def _points(models: Sequence[Mapping[str, Any]]) -> Table:
             number(model["operating_point"]["threshold"], 4),
             str(model["operating_point"]["rule"]),
             str(model["operating_point"]["note"]) or MISSING,
+            _calibration_note(model),
         )
         for model in models
     ]
-    headings = ("model", "threshold", "rule", "note")
+    headings = ("model", "threshold", "rule", "note", "calibration of the probability")
     return Table("Thresholds on the probability, chosen on the eval split", headings, tuple(rows))
 
 
@@ -176,6 +177,20 @@ def _executions(described: DescribedServable) -> Section:
     ]
     headings = ("execution", "node", "run", "code", "read", "wrote")
     return Section("Who made what from what", tables=(Table("From the metadata store", headings, tuple(rows)),))
+
+
+def _calibration_error(overall: Mapping[str, Any]) -> str:
+    """Returns the expected calibration error, with what it was before; cards of earlier releases have no interval."""
+    figures = overall.get("calibration")
+    if figures is None:
+        return number(overall["ece"])
+    before = "" if figures["before"] is None else f"; before calibration {number(figures['before'])}"
+    return f"{_interval(figures['after'], number)}{before}"
+
+
+def _calibration_note(model: Mapping[str, Any]) -> str:
+    calibration = model.get("calibration")
+    return str(calibration["note"]) if calibration else MISSING
 
 
 def _interval(figure: Mapping[str, float | None], written: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from components.evaluator.report_data import ModelReport
 from components.features.names import group_of
+from components.open_set.parameters import OpenSetParameters
 from pipeline.config import ConfigurationError, PipelineConfig, SourceParameters, validated
 from pipeline.dataset_check import require_dataset
 from pipeline.launches import LaunchListener
@@ -232,8 +233,13 @@ def _run(
 ) -> Change:
     """Runs the pipeline with the changed sources; registers them once what came of it is served."""
     pinned = config.model_copy(
-        # Baselines are not served, and one of them would be trained anew by every source.
-        update={"data": config.data.model_copy(update={"span": primary.span}), "baselines": ()}
+        # Baselines are not served, and one of them would be trained anew by every source; so would the heads of the
+        # leave-one-out evaluation, which is for the next whole run.
+        update={
+            "data": config.data.model_copy(update={"span": primary.span}),
+            "baselines": (),
+            "open_set": OpenSetParameters(leave_one_out=False),
+        }
     )
     asked = registry.apply(pinned)
     require_dataset(asked)

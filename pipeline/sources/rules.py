@@ -10,9 +10,9 @@ from tfx.components.util import model_utils
 from components.errors import StepRefusedError
 from components.pusher.push import read_lineage
 from pipeline.config import PipelineConfig
-from pipeline.graph import head_trainer
 from pipeline.kubeflow_parameters import kind_of
 from pipeline.lineage import read_run
+from pipeline.node_names import head_trainer
 from pipeline.sources.versions import newest_version
 
 

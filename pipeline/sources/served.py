@@ -8,7 +8,7 @@ from components.errors import StepRefusedError
 from components.pusher.push import read_lineage
 from pipeline.ancestry import Execution, ancestry
 from pipeline.config import ConfigurationError, PipelineConfig
-from pipeline.graph import PRIMARY_TRAINER
+from pipeline.node_names import PRIMARY_TRAINER
 from pipeline.sources.versions import newest_version
 
 

@@ -16,6 +16,7 @@ _STYLES = MappingProxyType(
         contract.VERDICT_REAL: "green",
         contract.VERDICT_CONTRADICTION: "magenta",
         contract.VERDICT_UNKNOWN_GENERATOR: "yellow",
+        contract.VERDICT_UNCERTAIN: "cyan",
     }
 )
 

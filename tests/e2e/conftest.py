@@ -58,6 +58,7 @@ def small_configuration(dataset: Path, output_root: Path, sources: tuple[str, ..
         "secondary": training,
         "sources": list(sources),
         "evaluation": {"detection": {"min_roc_auc": 0.0}, "attribution": {"min_roc_auc": 0.0}},
+        "open_set": {"leave_one_out": False},
         "validation": {"images": 16},
     }
 

@@ -1,21 +1,24 @@
 """A primary module that is judged on perturbed copies as well: what is measured, and that the gate counts."""
 
+import numpy as np
 import pytest
 
-from tests.e2e.conftest import Recorder, small_configuration
+from tests.e2e.conftest import CONFIGURED, Recorder, small_configuration
 
 pytestmark = pytest.mark.e2e
+
+KINDS = ("clean", "jpeg_75", "jpeg_95", "noise_10")
 
 
 @pytest.fixture(scope="module")
 def judged(dataset, tmp_path_factory):
-    """A run without heads that judges the primary module on two kinds of copies: configuration, outcome, states."""
+    """A run with one head that is judged on three kinds of copies: configuration, outcome, states."""
     from pipeline.config import validate_config
     from pipeline.local import run_pipeline
 
-    values = small_configuration(dataset, tmp_path_factory.mktemp("robustness") / "run", sources=())
+    values = small_configuration(dataset, tmp_path_factory.mktemp("robustness") / "run", sources=CONFIGURED[:1])
     values["primary"]["epochs"] = 1
-    values["evaluation"]["perturbations"] = {"jpeg_75": {"min_roc_auc": 0.0}, "noise_10": {}}
+    values["evaluation"]["perturbations"] = {"jpeg_75": {"min_roc_auc": 0.0}, "jpeg_95": {}, "noise_10": {}}
     config, recorder = validate_config(values, "test"), Recorder()
     return config, run_pipeline(config, "beam", recorder), recorder.ended
 
@@ -25,6 +28,52 @@ def test_the_copies_are_made_and_judged_before_anything_is_assembled(judged):
     assert outcome.error is None, outcome.report.message
     order = list(ended)
     assert order.index("PerturbedExamples") < order.index("RobustnessEvaluator") < order.index("Assembler")
+
+
+def test_the_servable_is_asked_about_the_copies_once_it_is_pushed(judged):
+    _, outcome, ended = judged
+    order = list(ended)
+    assert order.index("Pusher") < order.index("RobustnessScores")
+    assert ended["RobustnessScores"] == "executed"
+    assert outcome.report.outcome == "pushed"
+
+
+def test_every_served_model_has_scores_on_every_kind(judged):
+    _, outcome, _ = judged
+    copies = {kind.perturbation: kind for kind in outcome.report.copies}
+    assert tuple(copies) == KINDS
+    images = sum(outcome.report.data.counts["test"].values())
+    for kind in copies.values():
+        assert set(kind.scores) == {"primary", CONFIGURED[0]}
+        assert kind.images == images == len(kind.scores["primary"].scores)
+        assert kind.scores[CONFIGURED[0]].labels.sum() == outcome.report.data.counts["test"][CONFIGURED[0]]
+
+
+def test_on_the_images_as_they_were_the_servable_scores_as_its_trainers_did(judged):
+    _, outcome, _ = judged
+    for model in outcome.report.models:
+        trained = next(scores for scores in model.scores if scores.split == "test")
+        served = outcome.report.copies[0].scores[model.name]
+        np.testing.assert_allclose(np.sort(served.scores), np.sort(trained.scores), atol=1e-5)
+
+
+def test_the_report_shows_copies_saving_alike_and_calibration(judged):
+    _, outcome, _ = judged
+    text = outcome.report_path.read_text(encoding="utf-8")
+    section = text[text.index('<section id="robustness">') : text.index("</section>", text.index('id="robustness"'))]
+    for words in ("jpeg_<wbr>75", "jpeg_<wbr>95", "noise_<wbr>10", "reached", "not set", "JPEG quality"):
+        assert words in section
+    assert "saved alike (JPEG 95)" in text
+    assert '<section id="probabilities">' in text and "Reliability diagram of primary" in text
+
+
+def test_a_machine_reads_the_same(judged):
+    from pipeline.console import outcome_values
+
+    values = outcome_values(judged[1])
+    assert values["robustness"]["saved_alike"]["perturbation"] == "jpeg_95"
+    assert [kind["gate"] for kind in values["robustness"]["copies"]] == ["not set", "reached", "not set", "not set"]
+    assert all(0 <= model["calibration"]["after"] <= 1 for model in values["models"])
 
 
 def test_each_kind_of_copies_has_figures_of_its_own(judged):
@@ -41,5 +90,5 @@ def test_each_kind_of_copies_has_figures_of_its_own(judged):
         for slice_key, metrics in tfma.load_eval_result(str(evaluation.path)).slicing_metrics
     }
     images = sum(outcome.report.data.counts["test"].values())
-    assert counts == {"clean": images, "jpeg_75": images, "noise_10": images}
+    assert counts == dict.fromkeys(KINDS, images)
     assert records["RobustnessEvaluator"].output("blessing").properties["blessed"] == 1

@@ -4,6 +4,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from components.servable.parameters import VerdictParameters
 from pipeline.config import (
     ConfigurationError,
     load_config,
@@ -50,6 +51,11 @@ def test_every_configuration_of_the_repository_is_valid(path):
 
 # --- what is refused: (values, field, rule, value received, fix) ---
 
+
+def band_case(band, rule):
+    return ({"verdict": {"uncertain_band": band}}, "verdict.uncertain_band", rule, str(band), "Correct the value")
+
+
 REFUSED = {
     "unknown key at the top": ({"nmae": 1}, "nmae", "is not a key", "1", "keys here: attribution_level, baselines, "),
     "unknown nested key": (
@@ -57,7 +63,7 @@ REFUSED = {
         "primary.batch_sise",
         "is not a key",
         "8",
-        "keys here: batch_size, class_weights, deterministic, early_stopping, epochs,",
+        "keys here: augmentation, batch_size, calibration, class_weights, copies, deterministic,",
     ),
     "unknown key of a source": (
         {"sources": ["a", {"name": "b", "spam": 2}]},
@@ -105,7 +111,7 @@ REFUSED = {
     "unknown choice": (
         {"input": {"representation": "wavelet"}},
         "input.representation",
-        "must be 'pixel' or 'dct'",
+        "must be 'pixel', 'dct' or 'residual'",
         "'wavelet'",
         "Choose one",
     ),
@@ -136,6 +142,23 @@ REFUSED = {
     "reserved source 4": ({"sources": ["primary"]}, "sources.0.name", "must not be 'primary'", "'primary'", ""),
     "reserved source 2": ({"sources": ["unknown_generator"]}, "sources.0.name", "verdicts", "'unknown_generator'", ""),
     "reserved source 3": ({"sources": ["contradiction"]}, "sources.0.name", "verdicts", "'contradiction'", ""),
+    "reserved source 5": ({"sources": ["uncertain"]}, "sources.0.name", "verdicts", "'uncertain'", ""),
+    "band upside down": band_case([0.6, 0.4], "in 0..1, the lower first, e.g. [0.4, 0.6]"),
+    "band of one point": band_case([0.5, 0.5], "in 0..1, the lower first"),
+    "band below 0": band_case([-0.1, 0.5], "in 0..1, the lower first"),
+    "band above 1": band_case([0.5, 1.5], "in 0..1, the lower first"),
+    "band that is no number": band_case([0.5, float("nan")], "in 0..1, the lower first"),
+    "band of one number": band_case([0.5], "must be two probabilities"),
+    "band of three numbers": band_case([0.1, 0.2, 0.3], "must be two probabilities"),
+    "band that is one number": ({"verdict": {"uncertain_band": 0.5}}, "verdict.uncertain_band", "a list", "0.5", ""),
+    "band of words": (
+        {"verdict": {"uncertain_band": ["low", 0.5]}},
+        "verdict.uncertain_band.0",
+        "valid number",
+        "'low'",
+        "without quotes",
+    ),
+    "unknown key of the verdict": ({"verdict": {"band": [0.4, 0.6]}}, "verdict.band", "is not a key", "[0.4, 0.6]", ""),
 }
 
 
@@ -149,6 +172,15 @@ def test_a_refusal_names_file_field_rule_value_and_fix(case):
     assert before_fix != message, f"the value received is missing: {message}"
     assert given_fix.endswith(".")
     assert fix in given_fix
+
+
+def test_a_band_is_read_from_a_list_and_there_is_none_by_default(write):
+    said = "name: demo\ndata: {dataset: d}\noutput_root: r\n"
+    assert load_config(write(said)).verdict.uncertain_band is None
+    config = load_config(write(said + "verdict: {uncertain_band: [0.4, 1]}\n"))
+    assert config.verdict.uncertain_band == (0.4, 1.0)
+    assert validate_config(config.given(), "again") == config
+    assert VerdictParameters.model_validate_json(config.verdict.model_dump_json()) == config.verdict
 
 
 def test_a_missing_key_is_named_with_what_to_do():

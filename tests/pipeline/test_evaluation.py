@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from components.dataset.perturb import BLUR_KERNELS, blur
 from components.dataset.records import RecordWriter, encode_example
 from components.features import names
+from components.servable import published
+from components.servable.operating_points import OperatingPoints
 from components.servable.published import import_published
 from pipeline import evaluation
 from pipeline.cli import main
@@ -379,6 +382,65 @@ def test_a_servable_that_answers_for_other_heads_than_it_says_is_refused(servabl
     with pytest.raises(evaluation.ServableError, match=r"answers for \['first', 'second'\]"):
         run(servables, dataset, tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
+
+
+BAND = (0.3, 0.7)
+
+
+@pytest.fixture(scope="module")
+def banded(servables, tmp_path_factory):
+    """The servable with heads, exported with a band."""
+    folder = tmp_path_factory.mktemp("banded")
+    files = sorted((servables.glob("attribution_x_*.h5")), key=lambda file: list(HEADS).index(file.stem.split("_")[2]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published, "OperatingPoints", lambda *thresholds: OperatingPoints(*thresholds, BAND))
+        import_published(files, folder / "heads" / "1")
+    return folder
+
+
+def test_uncertain_images_are_those_in_the_servables_band(banded, dataset, tmp_path, evaluated):
+    outcome = run(banded, dataset, tmp_path / "report")
+    raw = load(tmp_path / "report", "raw_predictions")
+    np.testing.assert_array_equal(raw, load(evaluated[0], "raw_predictions"))  # the band changes no probability
+    expected = verdicts_by_hand(raw, np.full(3, 0.5, np.float32), ["first", "second"], BAND).tolist()
+    assert [row["verdict"] for row in read_rows(tmp_path / "report")] == expected
+    figures = outcome.document["verdicts"]["none"]["overall"]
+    assert 0 < figures["uncertain"]["count"] == expected.count("uncertain") < TOTAL
+    assert sum(counts[-1] for counts in figures["confusion"]["counts"]) == expected.count("uncertain")
+    assert outcome.document["servable"]["uncertain_band"] == list(BAND)
+    assert "uncertain from 0.3 to 0.7." in outcome.document["servable"]["description"]
+    assert "uncertain" not in json.dumps(evaluated[1].document)
+
+
+def test_the_console_counts_uncertain_images_where_there_is_a_band(banded, servables, dataset, tmp_path, capsys):
+    assert main(["evaluate", str(banded / "heads"), str(dataset), "-o", str(tmp_path / "banded")]) == 0
+    count = json.loads((tmp_path / "banded/metrics.json").read_text())["verdicts"]["none"]["overall"]["uncertain"]
+    assert f"called real; uncertain: {count['count']}" in capsys.readouterr().out
+    assert main(["evaluate", str(servables / "heads"), str(dataset), "-o", str(tmp_path / "plain")]) == 0
+    assert "uncertain" not in capsys.readouterr().out
+
+
+def test_a_servable_that_says_uncertain_without_a_band_is_refused(servables, dataset, tmp_path, monkeypatch):
+    from serving.client.local_model import LocalModel
+
+    predict = LocalModel.predict
+
+    def unsure(self, images, signature="serving_default"):
+        return [replace(answer, verdict="uncertain") for answer in predict(self, images, signature)]
+
+    monkeypatch.setattr(LocalModel, "predict", unsure)
+    with pytest.raises(evaluation.ServableError, match="with the verdict 'uncertain'"):
+        run(servables, dataset, tmp_path / "report")
+
+
+@pytest.mark.parametrize("band", [[0.6, 0.4], [0.4], 0.5, ["a", "b"], [-1, 0.5], [0.1, 0.2, 0.3]])
+def test_a_servable_whose_band_is_none_is_damaged(servables, tmp_path, band):
+    points = json.loads((servables / "heads" / "1" / "assets" / "operating_points.json").read_text())
+    (tmp_path / "1" / "assets").mkdir(parents=True)
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"")
+    (tmp_path / "1" / "assets" / "operating_points.json").write_text(json.dumps({**points, "uncertain_band": band}))
+    with pytest.raises(evaluation.ServableError, match=r"operating_points\.json: is damaged: "):
+        evaluation.describe(tmp_path)
 
 
 def test_an_answer_that_is_no_probability_counts_as_refused(servables, dataset, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from pipeline.graph import create_pipeline
 DATA = ["ImportExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"]
 PRIMARY = ["PrimaryTrainer", "Evaluator.primary"]
 END = ["Assembler", "ServableValidator", "ReferenceStatistics", "Pusher"]
+TURNS = "LeaveOneOut"  # of at least two sources
 LATER = {"name": "late_c", "span": 4}
 
 
@@ -54,7 +55,7 @@ def producers(node, key) -> list[str]:
 
 def test_the_nodes_are_those_that_are_documented(two_sources):
     trained = [f"{kind}.{source}" for source in ("first_a", "second_b") for kind in ("SecondaryTrainer", "Evaluator")]
-    assert sorted(two_sources) == sorted(DATA + PRIMARY + trained + END)
+    assert sorted(two_sources) == sorted([*DATA, *PRIMARY, *trained, *END, TURNS])
 
 
 def test_every_node_comes_after_those_that_it_reads(with_a_later_span):
@@ -84,6 +85,7 @@ def test_every_node_comes_after_those_that_it_reads(with_a_later_span):
         ("ServableValidator", {"Assembler", "ImportExampleGen", "PrimaryTrainer", "SecondaryTrainer.first_a"}),
         ("ReferenceStatistics", {"Assembler", "ImportExampleGen", "ServableValidator"}),
         ("Pusher", {"Assembler", "ServableValidator", "ReferenceStatistics"}),
+        ("LeaveOneOut", {"ImportExampleGen", "Transform", "PrimaryTrainer", "Pusher"}),
     ],
 )
 def test_a_node_reads_what_is_documented(two_sources, node, upstream):
@@ -122,7 +124,7 @@ def test_adding_a_source_adds_its_trainer_and_its_evaluator_and_nothing_else(two
 @pytest.mark.parametrize("wider", ["with_a_third", "with_a_later_span"])
 def test_adding_a_source_changes_no_trainer_or_evaluator_that_was_there(two_sources, wider, request):
     pipeline = request.getfixturevalue(wider)
-    unchanged = [name for name in two_sources if name not in END]
+    unchanged = [name for name in two_sources if name not in (*END, TURNS)]
     assert len(unchanged) == 11
     for name in unchanged:
         assert what_keys_the_cache(pipeline[name]) == what_keys_the_cache(two_sources[name]), name
@@ -143,9 +145,72 @@ def test_sources_of_the_same_span_share_its_nodes(with_a_later_span):
 
 
 def test_without_a_span_the_newest_is_read_and_with_one_that_one(two_sources):
-    assert not two_sources["ImportExampleGen"].parameters.parameters["range_config"].field_value.string_value
+    assert "range_config" not in two_sources["ImportExampleGen"].parameters.parameters
     fixed = compiled(data={"dataset": "data/demo", "span": 2})["ImportExampleGen"]
     assert json.loads(parameter(fixed, "range_config"))["static_range"]["start_span_number"] == 2
+
+
+PERTURBED = {"split": "test", "perturbations": {"jpeg_95": {"min_roc_auc": 0.7}, "blur_5": {}}}
+
+
+@pytest.fixture(scope="module")
+def with_perturbations():
+    return compiled("first_a", "second_b", evaluation=PERTURBED)
+
+
+def test_perturbations_add_the_copies_their_judge_and_the_scores_of_the_servable(with_perturbations, two_sources):
+    added = {"PerturbedExamples", "RobustnessEvaluator", "RobustnessScores"}
+    assert set(with_perturbations) - set(two_sources) == added
+
+
+def test_the_judge_gates_the_primary_module_before_anything_is_assembled(with_perturbations):
+    assert producers(with_perturbations["Assembler"], "robustness_blessing") == ["RobustnessEvaluator"]
+
+
+def test_the_scores_are_the_assembled_servables_on_the_copies(with_perturbations):
+    scores = with_perturbations["RobustnessScores"]
+    assert producers(scores, "model") == ["Assembler"]
+    assert producers(scores, "perturbed") == ["PerturbedExamples"]
+    assert parameter(scores, "split") == "test"
+    assert parameter(scores, "source_digest") == source_digest("components.robustness.scores.executor")
+
+
+def test_no_servable_waits_for_the_scores_of_copies(with_perturbations):
+    order = list(with_perturbations)
+    assert order.index("Pusher") < order.index("RobustnessScores")
+    assert not with_perturbations["RobustnessScores"].downstream_nodes
+
+
+def test_sources_of_the_main_span_take_turns_as_the_unknown_one_and_no_servable_waits_for_it(with_a_later_span):
+    node = with_a_later_span[TURNS]
+    assert json.loads(parameter(node, "sources")) == ["first_a", "second_b"]
+    assert producers(node, "primary") == ["PrimaryTrainer"]
+    assert not node.downstream_nodes
+
+
+def test_turns_are_taken_as_heads_are_trained_and_scored_as_models_are_judged():
+    nodes = compiled("first_a", "second_b", secondary={"epochs": 7}, evaluation={"split": "eval"})
+    assert json.loads(parameter(nodes[TURNS], "training"))["epochs"] == 7
+    assert parameter(nodes[TURNS], "split") == "eval"
+
+
+@pytest.mark.parametrize(
+    ("sources", "open_set", "taken"),
+    [
+        (1, {}, False),
+        (2, {}, True),
+        (2, {"leave_one_out": False}, False),
+        (8, {}, True),
+        (9, {}, False),
+        (9, {"most_sources": 9}, True),
+    ],
+)
+def test_turns_are_taken_by_at_least_two_sources_and_not_by_too_many(sources, open_set, taken):
+    assert (TURNS in compiled(*(f"s{number}_x" for number in range(sources)), open_set=open_set)) == taken
+
+
+def test_a_lone_source_of_the_main_span_takes_no_turn():
+    assert TURNS not in compiled("first_a", LATER)
 
 
 BASELINES = [
@@ -195,9 +260,23 @@ def test_the_level_of_attribution_reaches_heads_baselines_and_the_servable():
         assert parameter(nodes[name], "level") == "architecture", name
 
 
+def test_the_band_reaches_the_assembler_and_changes_no_other_node(two_sources):
+    banded = compiled("first_a", "second_b", verdict={"uncertain_band": [0.4, 0.6]})
+    assert json.loads(parameter(banded["Assembler"], "verdict")) == {"uncertain_band": [0.4, 0.6]}
+    assert json.loads(parameter(two_sources["Assembler"], "verdict")) == {"uncertain_band": None}
+    changed = [
+        name for name, node in banded.items() if what_keys_the_cache(node) != what_keys_the_cache(two_sources[name])
+    ]
+    assert changed == ["Assembler"]
+
+
 def test_colours_reach_the_preprocessing():
     nodes = compiled(input={"representation": "pixel", "colour": "grey"})
-    assert json.loads(parameter(nodes["Transform"], "custom_config"))["colours"] == {"pixel": "grey", "dct": "grey"}
+    assert json.loads(parameter(nodes["Transform"], "custom_config"))["colours"] == {
+        "pixel": "grey",
+        "dct": "grey",
+        "residual": "rgb",
+    }
 
 
 def test_a_warm_start_reaches_the_nodes_that_have_an_earlier_model(tmp_path):

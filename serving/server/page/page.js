@@ -266,7 +266,7 @@ function showError(card, error) {
 }
 
 /** The verdict in words: what kind it is, the large word, and the sentence that explains it. */
-function explain(verdict, claiming) {
+function explain(verdict, claiming, band) {
   const others = claiming.filter((name) => name !== verdict);
   const claimants = claiming.length ? claiming.join(", ") : "a source";
   switch (verdict) {
@@ -276,6 +276,11 @@ function explain(verdict, claiming) {
       return ["unknown", "Unknown generator", "Synthesised, by a generator that no head knows."];
     case "contradiction":
       return ["contradiction", "Contradiction", `Detection says camera-made, yet ${claimants} claims it. Look at it yourself.`];
+    case "uncertain": {
+      const range = band ? `: its probability lies from ${band[0].toFixed(3)} to ${band[1].toFixed(3)}` : "";
+      const yet = claiming.length ? ` ${claimants} claims it, which decides nothing here.` : "";
+      return ["uncertain", "Uncertain", `Detection cannot tell${range}.${yet} Look at it yourself.`];
+    }
     default: {
       const weaker = others.length ? `; also, less strongly, by ${others.join(", ")}` : "";
       return ["source", "Synthesised", `Synthesised; claimed by ${verdict}${weaker}.`];
@@ -297,7 +302,7 @@ function showAnswer(card, { verdict, rows }, points, picture) {
     row.claims = row.threshold !== undefined && Math.fround(row.probability) >= Math.fround(row.threshold);
   }
   const claiming = sources.filter((row) => row.claims).map((row) => row.name);
-  const [kind, word, sentence] = explain(verdict, claiming);
+  const [kind, word, sentence] = explain(verdict, claiming, points?.uncertain_band);
   show(card, "done", word, sentence);
   setKind(card, kind);
   card.element.dataset.verdict = verdict;
@@ -376,7 +381,7 @@ function enqueue(card) {
 // ---- The whole page
 
 function showSummary() {
-  const words = { real: "camera-made", unknown_generator: "unknown generator", contradiction: "contradiction" };
+  const words = { real: "camera-made", unknown_generator: "unknown generator", contradiction: "contradiction", uncertain: "uncertain" };
   const counts = new Map();
   for (const { result } of cards) {
     const word = !result ? "waiting" : result.error ? "not judged" : words[result.verdict] ?? result.verdict;

@@ -7,6 +7,7 @@ from tfx.types import standard_artifacts
 from components.assembler import executor
 from components.assembler.assembly import Assembly, Candidate
 from components.features.parameters import InputParameters
+from components.servable.parameters import VerdictParameters
 
 INPUTS = InputParameters(size=64)
 
@@ -39,7 +40,7 @@ def carried_out(monkeypatch, tmp_path):
     monkeypatch.setattr(executor, "assemble", lambda *given: received.update(assembled=given) or Assembly("", {}, []))
     monkeypatch.setattr(executor, "build_card", lambda *given: received.update(card=given) or {"name": "demo"})
 
-    def run(blessed=1, **further):
+    def run(blessed=1, band=None, **further):
         executor.AssemblerExecutor().Do(
             {
                 "transform_graph": artifact(standard_artifacts.TransformGraph, "/graph"),
@@ -54,6 +55,7 @@ def carried_out(monkeypatch, tmp_path):
                 "level": "instance",
                 "inputs": INPUTS.model_dump_json(),
                 "dataset": "/data",
+                "verdict": VerdictParameters(uncertain_band=band).model_dump_json(),
                 "source_digest": "0123",
             },
         )
@@ -64,13 +66,19 @@ def carried_out(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("blessed", "expected"), [(1, True), (0, False)])
 def test_blessings_are_read_from_the_evaluators_artifacts(carried_out, tmp_path, blessed, expected):
-    folder, graph, inputs, primary, heads, level = carried_out(blessed)["assembled"]
+    folder, graph, inputs, primary, heads, level, _ = carried_out(blessed)["assembled"]
     assert (folder, graph, inputs, level) == (tmp_path / "Assembler/model/9", "/graph", INPUTS, "instance")
     assert primary == Candidate(Path("/root/Trainer.primary/model/6"), blessed=True)
     assert [(source, head.model.name, head.blessed) for source, head in heads.items()] == [
         ("b_y", "8", expected),
         ("a_x", "7", True),
     ]
+
+
+@pytest.mark.parametrize("band", [None, (0.4, 0.6)])
+def test_the_band_reaches_servable_and_card(carried_out, band):
+    received = carried_out(band=band)
+    assert received["assembled"][-1] == received["card"][-1] == band
 
 
 @pytest.mark.parametrize("robust", [0, 1])
@@ -80,7 +88,7 @@ def test_the_primary_modules_blessing_on_perturbed_copies_counts(carried_out, ro
 
 
 def test_the_card_is_told_who_made_what_on_which_span_and_lies_in_the_servable(carried_out, tmp_path):
-    run, _, level, graph, primary, heads, dataset = carried_out()["card"]
+    run, _, level, graph, primary, heads, dataset, _ = carried_out()["card"]
     assert (run.execution, run.source_digest, level, graph.uri, str(dataset)) == (
         "9",
         "0123",

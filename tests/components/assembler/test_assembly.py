@@ -57,6 +57,18 @@ def test_each_model_keeps_the_operating_point_of_its_training(assembled):
     assert list(points["sources"].items()) == [(STRIPES, 0.3), (SMOOTH, 0.8)]
 
 
+def test_the_band_reaches_the_servable_and_without_one_nothing_is_said_of_it(
+    assembled, candidates, transform_graph, tmp_path
+):
+    plain = (assembled[0] / "Format-Serving" / "assets" / "operating_points.json").read_text()
+    assert "uncertain" not in plain
+    assemble(tmp_path, transform_graph, INPUTS, *candidates, "instance", (0.0, 1.0))
+    points = json.loads((tmp_path / "Format-Serving" / "assets" / "operating_points.json").read_text())
+    assert points == {**json.loads(plain), "uncertain_band": [0.0, 1.0]}
+    answers = modules.ask(tmp_path / "Format-Serving", [encode(noise(1)), encode(noise(2, 40, 50))])
+    assert answers["verdict"].tolist() == [b"uncertain", b"uncertain"]
+
+
 def test_the_servable_answers_as_the_modules_on_the_exported_preprocessing(assembled, candidates, transform_graph):
     folder, _ = assembled
     primary, heads = candidates

@@ -9,10 +9,11 @@ from sklearn.metrics import roc_auc_score
 from components.assembler.card_figures import model_figures
 from components.assembler.card_file import CARD_FILE, read_card, write_card
 from components.assembler.model_card import ArtifactRecord, AssemblyRun, ExamplesRecord, ModelRecord, build_card
+from components.evaluator.calibration import Calibration
 from components.evaluator.operating_point import OperatingPoint
 from components.features.parameters import InputParameters
 from components.trainer import artifacts
-from components.trainer.loop import History
+from components.trainer.history import History
 from components.trainer.trained import SplitScores, TrainedModule
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32)
@@ -30,6 +31,17 @@ def test_figures_are_those_of_scikit_learn_with_an_interval_around_each():
     # Wilson, 1 of 4, as in Newcombe 1998.
     assert figures["overall"]["false_positive_rate"]["low"] == pytest.approx(0.0456, abs=1e-4)
     assert figures["overall"]["false_positive_rate"]["high"] == pytest.approx(0.6994, abs=1e-4)
+
+
+def test_calibration_is_measured_before_and_after():
+    # A scale of 0.5 made 0.75 of 0.9, and 0.25 of 0.1.
+    scores = np.where(LABELS, 0.75, 0.25)
+    figures = model_figures(LABELS, scores, SOURCES, 0.5, Calibration(0.5, 0.0, "fitted"))["overall"]["calibration"]
+    assert figures["before"] == pytest.approx(0.1)
+    assert figures["after"] == pytest.approx({"value": 0.25, "low": 0.25, "high": 0.25})
+    assert figures["brier"] == pytest.approx(0.0625)
+    unknown = model_figures(LABELS, scores, SOURCES, 0.5)["overall"]["calibration"]
+    assert unknown["before"] is None and unknown["after"]["value"] == pytest.approx(0.25)
 
 
 def test_each_source_is_held_against_the_images_of_the_other_class():
@@ -84,8 +96,11 @@ MANIFEST = {
 
 @pytest.fixture(scope="module")
 def card(tmp_path_factory):
+    return make_card(tmp_path_factory.mktemp("card"))
+
+
+def make_card(root, band=None):
     """Of a primary module and gan_a on span 1, whose manifest is there, and gan_b, not blessed, on span 2."""
-    root = tmp_path_factory.mktemp("card")
     (root / "dataset" / "span-1").mkdir(parents=True)
     (root / "dataset" / "span-1" / "manifest.json").write_text(json.dumps(MANIFEST))
     run = AssemblyRun("demo", "run-7", "9", "0123456789abcdef", {"tfx": "1.21.0"})
@@ -95,7 +110,18 @@ def card(tmp_path_factory):
     }
     graph = ArtifactRecord(5, "TransformGraph", "", "Transform", "5")
     primary = record(root, "primary", 10, 1)
-    return build_card(run, InputParameters(size=64), "instance", graph, primary, heads, root / "dataset")
+    return build_card(run, InputParameters(size=64), "instance", graph, primary, heads, root / "dataset", band)
+
+
+@pytest.mark.parametrize(("band", "said"), [((0.4, 0.6), 1), ((0.7, 0.9), 2)])  # the threshold is 0.5
+def test_the_band_stands_in_the_card_and_among_the_limits(card, tmp_path, band, said):
+    banded = make_card(tmp_path, band)
+    assert banded["uncertain_band"] == list(band)
+    limits = [limit for limit in banded["known_limits"] if limit not in card["known_limits"]]
+    assert len(limits) == said
+    assert f"from {band[0]} to {band[1]} is called uncertain" in limits[0]
+    assert all("0.5000, lies outside this band" in limit for limit in limits[1:])
+    assert "uncertain" not in json.dumps(card)
 
 
 def test_models_that_are_served_and_those_left_out_stand_apart(card):
@@ -125,6 +151,7 @@ def test_every_span_says_what_it_holds_and_who_was_trained_on_it(card):
         "Images of span 1 were not perturbed",
         "The manifest of span 2 was not there",
         "Fewer than 100 test images of a class for primary (4 positive, 4 negative)",
+        "Probabilities of primary, gan_a are not calibrated",
     ],
 )
 def test_known_limits_follow_from_data_and_figures(card, said):

@@ -372,6 +372,7 @@ def test_what_is_no_manifest_is_refused_by_name(tmp_path, content):
         ({"real/real_a": 1, "fake/gan_a": 1, "fake_testonly/gan_a": 1}, "fake_testonly/gan_a: the same source"),
         ({"real/real": 1, "fake/gan_a": 1}, "'real' is a verdict"),
         ({"real/real_a": 1, "fake/unknown_generator": 1}, "'unknown_generator' is a verdict"),
+        ({"real/real_a": 1, "fake/uncertain": 1}, "'uncertain' is a verdict"),
         ({"real/real_a": 1, "fake/gan a": 1}, "fake/gan a: a source's name must be"),
         ({"real/real_a": 1, "fake/-gan": 1}, "fake/-gan: a source's name must be"),
         ({"real/real_a": 0, "fake/gan_a": 3}, "real: has no usable image to train on"),

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from components.evaluator import images, plots
+from components.evaluator.reliability import reliability_points
 
 HOSTILE = '<script>alert("x")</script> & $\\frac{1}{2'
 
@@ -37,11 +38,13 @@ def _plots(key: str, text: str) -> list[plots.Plot]:
         plots.roc_plot({text: (labels, scores), "eval": (labels, scores)}, 0.5, key, text),
         plots.histogram_plot(labels, scores, 0.5, ("real", text), key, text),
         plots.history_plot({"loss": [2, 1], f"val_{text}": [2, float("nan")]}, key, text),
+        plots.reliability_plot({text: reliability_points(labels, scores)}, key, text),
+        plots.quality_plot({text: {75: (0.7, 0.6, 0.8), 95: (0.9, 0.8, 0.95)}}, 0.97, key, text),
         plots.radial_plot({"camera": profile, text: profile + 1}, {"camera": 0, text: 1}, profile, key, text),
     ]
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(6))
 def test_a_plot_is_well_formed_and_takes_its_colours_from_the_page(index):
     svg = _plots("p", "sngan")[index].svg
     root = ElementTree.fromstring(svg)
@@ -51,7 +54,7 @@ def test_a_plot_is_well_formed_and_takes_its_colours_from_the_page(index):
     assert "<style" not in svg and "<metadata" not in svg and len(svg) < 30_000
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(6))
 def test_names_from_outside_are_in_the_legend_and_never_drawn(index):
     plot = _plots("p", HOSTILE)[index]
     root = ElementTree.fromstring(plot.svg)
@@ -83,6 +86,30 @@ def test_a_single_class_has_a_histogram_and_says_why_there_is_no_curve():
     assert [entry.label for entry in roc.legend] == ["testonly: no curve, one class only"]
     histogram = plots.histogram_plot(labels, scores, None, ("real", "fake"), "p", "")
     assert [entry.label for entry in histogram.legend] == ["real: 0 images", "fake: 5 images"]
+
+
+def test_the_reliability_legend_counts_images_and_groups():
+    labels, scores = _scores(100)
+    points = reliability_points(labels, scores)
+    legend = plots.reliability_plot({"calibrated": points, "before": points}, "p", "").legend
+    assert [(entry.label, entry.dashed) for entry in legend] == [
+        ("calibrated: 100 images in 5 groups", False),
+        ("before: 100 images in 5 groups", True),
+    ]
+
+
+def test_an_unknown_interval_and_an_unknown_plain_area_are_not_drawn():
+    nan = float("nan")
+    plot = plots.quality_plot({"primary": {75: (0.7, nan, nan), 95: (0.9, nan, nan)}}, nan, "p", "")
+    ElementTree.fromstring(plot.svg)
+    assert "nan" not in plot.svg.lower()
+    assert [entry.label for entry in plot.legend] == ["primary"]
+
+
+def test_beyond_ten_heads_the_quality_plot_names_the_primary_module_only():
+    areas = {name: {75: (0.7, 0.6, 0.8), 95: (0.9, 0.8, 0.95)} for name in ("primary", *(f"gan{n}" for n in range(30)))}
+    legend = [entry.label for entry in plots.quality_plot(areas, 0.97, "p", "").legend]
+    assert legend == ["primary", "primary, images as they were: 0.970", "30 heads, each a line"]
 
 
 def test_a_large_curve_stays_small():

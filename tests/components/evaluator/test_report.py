@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 
 from components.evaluator import report_text
+from components.evaluator.calibration import Calibration
 from components.evaluator.confusion import verdict_confusion
+from components.evaluator.metrics import roc_auc
 from components.evaluator.model_view import source_rows
 from components.evaluator.report import (
+    CopiesReport,
     DataReport,
     Gate,
     ModelReport,
@@ -221,6 +224,60 @@ def test_baselines_stand_beside_the_proposed_models(full):
         assert words in page.text
 
 
+def _copies(name: str, gates=(), left_out: int = 0) -> CopiesReport:
+    quality = int(name.removeprefix("jpeg_")) if name.startswith("jpeg_") else None
+    scores = {own or "primary": _scores("test", own) for own in (None, *FAKES)}
+    return CopiesReport(name, quality, 80, left_out, {"roc_auc": 0.9}, gates, scores)
+
+
+KINDS = [_copies("clean"), _copies("jpeg_75", [Gate("roc_auc", 0.99, None, 0.9, False)], 3), _copies("jpeg_95")]
+
+
+def test_copies_stand_in_a_table_of_their_own_and_beside_every_area():
+    text = render(_run(copies=KINDS))
+    page = _Page(text)
+    sections = {attributes.get("id") for tag, attributes in page.elements if tag == "section"}
+    assert sections == {a["href"][1:] for tag, a in page.elements if tag == "a"}
+    for words in (
+        "saved alike (JPEG 95)",
+        "all stored again as JPEG of quality 95",
+        "The images of split test as they were",
+        "803 too small",
+        "missed✗ roc_auc 0.900 (≥ 0.99)",
+        "ROC-AUC against JPEG quality",
+    ):
+        assert words in page.text
+    area = report_text.number(roc_auc(KINDS[2].scores["primary"].labels, KINDS[2].scores["primary"].scores))
+    models = text[text.index('<section id="models">') : text.index('<section id="data">')]
+    row = _Page(models[models.index("<tbody>") : models.index("</tr>", models.index("<tbody>"))] + "</tr></tbody>").text
+    assert row.count(area) == 2  # plain and saved alike, as here they have the same scores
+
+
+def test_without_copies_the_report_says_how_to_get_them(full):
+    text = _Page(full).text
+    assert "saved alike (JPEG" not in text
+    assert "set evaluation.perturbations: {jpeg_95: {}} to see which part of a ROC-AUC is format" in text
+    assert "Not measured: evaluation.perturbations names kinds of copies" in text
+
+
+def test_probabilities_have_their_error_before_and_after_calibration():
+    labels = np.repeat([0, 1], 100)
+    scores = ScoreSet("test", labels, np.where(labels, 0.75, 0.25), np.where(labels, "gan", "camera"))
+    # Logits of 0.25 and 0.75 are those of 0.1 and 0.9 halved; all images are on the right side of 0.5.
+    calibration = Calibration(0.5, 0.0, "fitted on 30 positive and 40 negative images")
+    page = _Page(render(_run(models=[_model(scores=[scores], calibration=calibration)])))
+    assert "primary test 200 0.100 0.2500.250 to 0.250" in page.text
+    assert "0.062 fitted on 30 positive and 40 negative images" in page.text
+    assert "before calibration: 200 images in 2 groups" in page.text
+    assert "an ECE cannot be told" not in page.text
+
+
+def test_with_few_images_an_error_of_calibration_claims_nothing(full):
+    text = _Page(full).text
+    assert "With fewer than 100 images an ECE cannot be told more closely than within its interval: primary (80" in text
+    assert "not recorded: the module is of before calibration" in text
+
+
 def test_a_baselines_name_never_becomes_markup():
     assert "<script" not in render(_run(**_compared("<script>alert(1)</script>")))
 
@@ -239,6 +296,7 @@ def test_what_comes_from_outside_never_becomes_markup():
             _model(),
             name=evil,
             task=evil,
+            calibration=Calibration(1.0, 0.0, evil),
             threshold_rule=evil,
             gates=[Gate(evil, 0.1, 0.9, 0.5, False)],
             metrics={evil: 1.0},
@@ -264,6 +322,7 @@ def test_what_comes_from_outside_never_becomes_markup():
         versions={evil: evil},
         digests={evil: evil},
         configuration=evil,
+        copies=[CopiesReport(evil, 90, 80, 1, {}, [Gate(evil, 0.1, 0.9, 0.5, False)], {evil: models[0].scores[0]})],
     )
     text = render(report)
     page = _Page(text)
@@ -319,6 +378,14 @@ def test_few_images_get_a_caution_and_many_do_not():
         in _Page(render(_run(models=[_model()]))).text
     )
     assert "Rough figures" not in render(_run(models=[_model(scores=[_scores("test", None, each=50)])]))
+
+
+def test_uncertain_images_have_a_column_that_the_report_explains():
+    sources = np.array([REALS[0], FAKES[0], FAKES[0]])
+    verdicts = ["uncertain", "uncertain", FAKES[0]]
+    counts = verdict_confusion(sources, verdicts, FAKES, np.isin(sources, FAKES), with_uncertain=True)
+    assert "An “uncertain” image got no verdict" in render(_run(confusion=counts))
+    assert "uncertain" not in render(_run())
 
 
 def test_a_contradiction_between_evaluator_and_scores_is_shown():

@@ -142,6 +142,62 @@ def test_contradictions_are_the_invalid_attributions_out_of_those_predicted_real
     }
 
 
+BAND = (0.4, 0.6)
+
+
+@pytest.fixture(scope="module")
+def undecided():
+    """The images of `scores`, judged by a servable with a band."""
+    return make_scores(perturbations=("blur",), prepared=True, band=BAND)
+
+
+def test_a_band_changes_the_figures_of_verdicts_and_of_no_model(figures, undecided):
+    found = evaluation_figures(undecided)
+    assert found["models"] == figures["models"]
+    assert found["verdicts"] != figures["verdicts"]
+    assert "uncertain" not in json.dumps(figures)  # without a band, nothing is said of it
+
+
+def test_uncertain_images_are_right_of_no_row_and_counted_apart(undecided):
+    found = evaluation_figures(undecided)["verdicts"]["none"]["overall"]
+    raw, sources = undecided.answers["none"].raw, undecided.images.sources
+    inside = (raw[:, 0] >= np.float32(BAND[0])) & (raw[:, 0] <= np.float32(BAND[1]))
+    answers = {REAL: "real", PROGAN: PROGAN, SNGAN: SNGAN, UNSEEN: "unknown_generator"}
+    verdicts = undecided.answers["none"].verdicts
+    right = np.array([answers[source] == verdict for source, verdict in zip(sources, verdicts, strict=True)])
+    assert 0 < inside.sum() < 100 and not right[inside].any()
+    assert found["accuracy"] == pytest.approx(right.sum() / 100)
+    assert found["balanced_accuracy"] == pytest.approx(np.mean([right[sources == source].mean() for source in answers]))
+    assert found["uncertain"] == {
+        "band": [0.4, 0.6],
+        "count": inside.sum(),
+        "share_of_images": pytest.approx(inside.mean()),
+        "accuracy_of_others": pytest.approx(right[~inside].mean()),
+    }
+    matrix = found["confusion"]
+    assert matrix["columns"][-1] == "uncertain"
+    by_source = [int(inside[sources == source].sum()) for source in answers]
+    assert [counts[-1] for counts in matrix["counts"]] == by_source
+
+
+def test_an_uncertain_image_is_not_predicted_real_so_no_contradiction_is_measured_against_it(undecided):
+    raw = undecided.answers["none"].raw
+    real = (raw[:, 0] < undecided.thresholds[0]) & (raw[:, 0] < np.float32(BAND[0]))
+    invalid = real & (raw[:, 1:] >= undecided.thresholds[1:]).any(axis=1)
+    assert evaluation_figures(undecided)["verdicts"]["none"]["overall"]["contradictions"] == {
+        "count": invalid.sum(),
+        "predicted_real": real.sum(),
+        "share_of_images": pytest.approx(invalid.mean()),
+        "share_of_predicted_real": pytest.approx(invalid.sum() / real.sum()),
+    }
+
+
+def test_where_every_image_is_uncertain_nothing_is_said_of_the_others():
+    found = evaluation_figures(make_scores(band=(0.0, 1.0)))["verdicts"]["none"]["overall"]
+    assert (found["accuracy"], found["uncertain"]["share_of_images"]) == (0.0, 1.0)
+    assert found["uncertain"]["accuracy_of_others"] is None
+
+
 def test_nothing_predicted_real_is_no_division_by_zero():
     scores = make_scores()
     found = evaluation_figures(with_answers(scores, np.ones((100, 3)), [PROGAN] * 100))
@@ -230,7 +286,7 @@ def test_a_head_is_matched_to_its_source_or_its_architecture(head, sources, leve
     assert (match.level, match.sources) == expected
 
 
-@pytest.mark.parametrize("heads", [("a", "a"), ("real",), ("contradiction",), ("primary",)])
+@pytest.mark.parametrize("heads", [("a", "a"), ("real",), ("contradiction",), ("uncertain",), ("primary",)])
 def test_heads_that_figures_could_not_tell_apart_are_refused(heads):
     with pytest.raises(ValueError, match="heads: must"):
         match_heads(heads, {"a"})

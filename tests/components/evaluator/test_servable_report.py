@@ -11,6 +11,7 @@ import sklearn.metrics
 from PIL import Image
 
 from components.evaluator import metrics, plots, servable_files, servable_plots
+from components.evaluator.report_text import share
 from components.evaluator.servable_files import FORMAT, file_names, replacing, require_replaceable
 from components.evaluator.servable_metrics import evaluation_figures
 from components.evaluator.servable_report import render_evaluation
@@ -61,6 +62,17 @@ def test_the_page_says_what_the_figures_say():
     assert f"{-drop:+.3f}".replace("-", "\u2212") in text
     assert "blur+noise" in text and "Rough figures" in text
     assert page.count("<svg") == 3 * len(document["models"])
+
+
+def test_the_page_says_how_many_images_are_uncertain_and_how_right_the_others_are():
+    scores = make_scores(band=(0.4, 0.6))
+    document = document_of(scores)
+    figures = document["verdicts"]["none"]["overall"]["uncertain"]
+    text = text_of(render_evaluation(document, scores))
+    others = " ".join(share(figures["accuracy_of_others"]).split())
+    assert f"Uncertain, because the fake probability lies from 0.4 to 0.6: {figures['count']} (" in text
+    assert f"0.4 to 0.6; of the others {others} right" in text  # the tile
+    assert "Uncertain" not in text_of(render_evaluation(document_of(make_scores()), make_scores()))
 
 
 def test_the_page_is_self_contained_and_equal_for_equal_evaluations():

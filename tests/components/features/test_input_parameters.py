@@ -11,6 +11,8 @@ from components.features.parameters import InputParameters
         ({"representation": "pixel", "colour": "grey", "size": 64}, (64, 64, 1)),
         ({"representation": "dct"}, (128, 128, 1)),
         ({"representation": "dct", "colour": "rgb", "size": 256}, (256, 256, 3)),
+        ({"representation": "residual"}, (128, 128, 6)),
+        ({"representation": "residual", "colour": "grey"}, (128, 128, 2)),
         ({}, (128, 128, 1)),
     ],
 )
@@ -25,8 +27,9 @@ def test_naming_the_published_colour_is_the_same_input_as_leaving_it_out(represe
 
 
 def test_the_colour_that_was_set_is_that_of_the_representation_that_models_see():
-    assert InputParameters(representation="pixel", colour="grey").colours == {"pixel": "grey", "dct": "grey"}
-    assert InputParameters(representation="dct", colour="rgb").colours == {"pixel": "rgb", "dct": "rgb"}
+    others = {"pixel": "rgb", "dct": "grey", "residual": "rgb"}
+    assert InputParameters(representation="pixel", colour="grey").colours == {**others, "pixel": "grey"}
+    assert InputParameters(representation="dct", colour="rgb").colours == {**others, "dct": "rgb"}
 
 
 @pytest.mark.parametrize("values", [{"colour": "cmyk"}, {"representation": "wavelet"}, {"size": 100}, {"size": 24}])

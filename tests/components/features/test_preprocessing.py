@@ -4,6 +4,7 @@ import scipy.fft
 import tensorflow as tf
 from PIL import Image
 
+from components.features.residual import residuals
 from components.features.transform import ExportedTransform
 from tests.images import SIZE, central_window, encode, log_spectrum_by_scipy, noise
 
@@ -24,11 +25,17 @@ def features(transform_graph, train_images):
     return transformed(transform_graph, train_images)
 
 
-def test_transform_exports_both_representations_and_nothing_else(features):
+def test_transform_exports_all_representations_and_nothing_else(features):
     assert {name: value.shape[1:] for name, value in features.items()} == {
         "pixel": (SIZE, SIZE, 3),
         "dct": (SIZE, SIZE, 1),
+        "residual": (SIZE, SIZE, 6),
     }
+
+
+def test_residuals_are_those_of_the_central_window(features, windows):
+    expected = residuals(tf.constant(np.stack(windows), tf.float32))
+    np.testing.assert_allclose(features["residual"], expected, atol=1e-5)
 
 
 def test_statistics_are_those_of_numpy_over_scipys_spectra_of_all_images(features, windows):

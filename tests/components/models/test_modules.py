@@ -70,6 +70,22 @@ def test_a_head_has_the_published_number_of_weights(case):
     assert (model.count_params(), count(model.non_trainable_weights)) == (total, fixed)
 
 
+def test_the_wide_network_keeps_the_resolutions_and_names_that_others_read():
+    wide = build_primary((64, 64, 6), True, LayerParameters(network="wide"), 1)
+    assert wide.get_layer(primary_module.MIDDLE_LAYER).output.shape == (None, 16, 16, 24)
+    assert wide.get_layer(primary_module.LAST_LAYER).output.shape == (None, 8, 8, 32)
+    head = build_secondary((16, 16, 24), True, DEFAULTS)
+    assert head.output.shape == (None, 1)
+
+
+def test_the_wide_network_sees_its_input_at_three_gains():
+    wide = build_primary((16, 16, 2), True, LayerParameters(network="wide"), 1)
+    seen = keras.Model(wide.input, wide.get_layer("dGains").output)
+    inputs = np.random.default_rng(0).normal(size=(2, 16, 16, 2)).astype(np.float32)
+    expected = np.concatenate([np.tanh(16 * inputs), np.tanh(4 * inputs), np.tanh(inputs)], axis=-1)
+    np.testing.assert_allclose(seen(inputs), expected, atol=1e-5)
+
+
 def test_the_primary_module_has_the_published_layers():
     assert shapes(build_primary((128, 128, 1), pooled=False, parameters=PAPER_LAYERS)) == [
         ("dInput", (128, 128, 1)),

@@ -15,6 +15,7 @@ LAYERS = LayerParameters()
 MODELS = {
     "pixel": lambda: build_primary((32, 32, 3), True, LAYERS, 1),
     "dct": lambda: build_primary((40, 32, 1), False, LAYERS, 1),
+    "residual": lambda: build_primary((32, 32, 6), True, LayerParameters(network="wide"), 1),
     "head": lambda: build_secondary((8, 8, 16), True, LAYERS, 1),
     "postpool": lambda: build_postpool((32, 32, 3), 1, LAYERS, 1),
 }

@@ -48,6 +48,11 @@ def test_what_was_not_measured_has_no_class():
     assert set(classes_of(ImageColumns(None, None, None, None, None, None), None).values()) == {None}
 
 
+def test_uncertain_is_a_class_of_the_verdict_as_any_other(entry):
+    answer = replace(entry.answer, verdict="uncertain")
+    assert classes_of(entry.image, answer)["verdict"] == "uncertain"
+
+
 def test_scores_are_told_from_measurements(entry):
     columns = list(classes_of(entry.image, entry.answer))
     assert [column for column in columns if is_score(column)] == columns[13:]

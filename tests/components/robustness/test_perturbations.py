@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from components.robustness.perturbations import check_name, perturbed, smallest_side
+from components.robustness.perturbations import check_name, jpeg_quality, perturbed, smallest_side
 
 
 @pytest.fixture
@@ -68,6 +68,11 @@ def test_a_copy_depends_on_path_name_and_seed_alone(pixels, name):
 def test_a_copy_is_a_jpeg_only_where_that_is_the_point(pixels):
     formats = {name: _format(perturbed(pixels, name, "a")) for name in ("jpeg_75", "resave", "blur_3", "resize_0.5")}
     assert formats == {"jpeg_75": "JPEG", "resave": "JPEG", "blur_3": "PNG", "resize_0.5": "PNG"}
+
+
+def test_only_jpegs_of_one_quality_say_it():
+    qualities = {name: jpeg_quality(name) for name in ("clean", "jpeg_95", "jpeg_50", "resave", "blur_3")}
+    assert qualities == {"clean": None, "jpeg_95": 95, "jpeg_50": 50, "resave": None, "blur_3": None}
 
 
 @pytest.mark.parametrize(

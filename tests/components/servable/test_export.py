@@ -37,7 +37,7 @@ def scattered(model: keras.Model) -> keras.Model:
     return model
 
 
-def make_servable(folder, representation, thresholds, detection=0.5, for_evaluation=False):
+def make_servable(folder, representation, thresholds, detection=0.5, for_evaluation=False, band=None):
     inputs = InputParameters(representation=representation, size=SIZE)
     pooled, layers = representation == "pixel", LayerParameters()
     primary = scattered(build_primary(inputs.shape, pooled, layers, seed=1))
@@ -45,7 +45,7 @@ def make_servable(folder, representation, thresholds, detection=0.5, for_evaluat
         name: scattered(build_secondary((SIZE // 4, SIZE // 4, 16), pooled, layers, seed=seed))
         for seed, name in enumerate(thresholds, start=2)
     }
-    points, transform = OperatingPoints(detection, thresholds), FixedTransform()
+    points, transform = OperatingPoints(detection, thresholds, band), FixedTransform()
     export_servable(folder, transform, inputs, primary, heads, points, for_evaluation)
     loaded = tf.saved_model.load(str(folder))
     return SimpleNamespace(
@@ -141,7 +141,7 @@ def test_inputs_and_outputs_have_the_contracts_names_and_types(any_servable):
         "serving_default": ("image_bytes", prediction),
         "serving_examples": ("examples", prediction),
         "explain": ("image_bytes", prediction | heatmaps),
-        "transform_features": ("examples", {"pixel": floats, "dct": floats}),
+        "transform_features": ("examples", {"pixel": floats, "dct": floats, "residual": floats}),
     }
     for name, (input_name, outputs) in expected.items():
         signature = any_servable.signatures[name]
@@ -245,7 +245,7 @@ def test_transform_features_are_what_the_models_read(any_servable, images):
         examples=tf.constant([example_of(image) for image in images])
     )
     expected = any_servable.transform(tf.constant(images))
-    for name in ("pixel", "dct"):
+    for name in ("pixel", "dct", "residual"):
         np.testing.assert_allclose(served[name], expected[name], atol=1e-5)
 
 
@@ -293,6 +293,27 @@ def test_the_label_map_tells_labels_columns_and_every_verdict(servable):
 def test_without_heads_nothing_can_contradict(headless):
     label_map = json.loads((headless.folder / "assets" / "label_map.json").read_text())
     assert label_map["verdicts"] == ["real", "unknown_generator"]
+
+
+def test_a_band_travels_in_both_assets_and_decides_in_every_signature(headless, tmp_path):
+    images = [encode(noise(number)) for number in range(6)]
+    said = headless.signatures[contract.SIGNATURE_DEFAULT](image_bytes=tf.constant(images))
+    lowest, *_, highest = np.sort(said[contract.OUTPUT_FAKE_PROBABILITY].numpy())[1:-1]  # one outside at either end
+    band = (float(lowest), float(highest))
+    banded = make_servable(tmp_path / "1", "pixel", {}, band=band)
+    points = json.loads((banded.folder / "assets" / "operating_points.json").read_text())
+    assert points["uncertain_band"] == list(band)
+    label_map = json.loads((banded.folder / "assets" / "label_map.json").read_text())
+    assert label_map["verdicts"] == ["real", "unknown_generator", "uncertain"]
+    for signature in (contract.SIGNATURE_DEFAULT, contract.SIGNATURE_EXPLAIN):
+        answers = banded.signatures[signature](image_bytes=tf.constant(images))
+        fake = answers[contract.OUTPUT_FAKE_PROBABILITY].numpy()
+        expected = [
+            "uncertain" if lowest <= value <= highest else "unknown_generator" if value >= np.float32(0.5) else "real"
+            for value in fake
+        ]
+        assert expected.count("uncertain") == 4
+        assert [verdict.decode() for verdict in answers[contract.OUTPUT_VERDICT].numpy()] == expected
 
 
 @pytest.mark.parametrize("signature", list(contract.SIGNATURES))
@@ -356,6 +377,12 @@ def test_a_model_for_the_evaluator_has_no_warmup(evaluated):
 def test_a_threshold_outside_0_to_1_is_refused_by_name(detection, sources, name):
     with pytest.raises(ValueError, match=f"operating point of '{name}': must lie in 0..1, got"):
         OperatingPoints(detection, sources)
+
+
+@pytest.mark.parametrize("band", [(0.6, 0.4), (0.5, 0.5), (-0.1, 0.5), (0.5, 1.1), (float("nan"), 0.5)])
+def test_a_band_that_is_none_is_refused(band):
+    with pytest.raises(ValueError, match=r"uncertain band: must be two probabilities in 0\.\.1, the lower first, got"):
+        OperatingPoints(0.5, {}, band)
 
 
 def test_operating_points_of_other_sources_than_the_heads_are_refused(servable):

@@ -274,7 +274,7 @@ def test_a_source_is_named_by_its_file(file, source):
     [
         (["a"], "one name for each attribution file, got 1 names for 2 files"),
         (["a", "a"], r"'a': names the heads of attribution_x_a.h5 and attribution_x_b.h5"),
-        (["a", "real"], "must not be one of primary, real, unknown_generator, contradiction"),
+        (["a", "real"], "must not be one of primary, real, unknown_generator, contradiction, uncertain"),
         (["primary", "b"], "must not be one of primary"),
         (["a", "../b"], "must start with a letter or digit"),
         (["", "b"], "must start with a letter or digit"),

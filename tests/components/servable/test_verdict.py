@@ -46,7 +46,8 @@ def test_every_combination_follows_the_documented_rules(cases, decide):
     table = np.array(cases, np.float32)
     decided = decide(tf.constant(table[:, 0]), tf.constant(table[:, 1:]), DETECTION, CLAIMS, NAMES)
     expected = [rule(fake, tuple(sources)) for fake, *sources in cases]
-    assert {*NAMES, *contract.RESERVED_VERDICTS} == set(expected)  # the table holds every verdict
+    every = {*NAMES, *contract.RESERVED_VERDICTS} - {contract.VERDICT_UNCERTAIN}
+    assert every == set(expected)  # the table holds every verdict that there is without a band
     assert [verdict.decode() for verdict in decided.numpy()] == expected
 
 
@@ -71,6 +72,32 @@ def test_one_case_in_plain_words(fake, sources, verdict):
 def test_without_heads_an_image_is_real_or_of_an_unknown_generator(decide):
     decided = decide(tf.constant([0.1, 0.7, 0.9]), tf.zeros((3, 0)), DETECTION, (), ())
     assert decided.numpy().tolist() == [b"real", b"unknown_generator", b"unknown_generator"]
+
+
+BAND = (0.3, 0.8)  # neither is exact in float32
+
+
+def test_in_the_band_the_verdict_is_uncertain_whatever_heads_say_and_elsewhere_as_without_it(decide):
+    fakes = (*around(BAND[0]), 0.5, *around(DETECTION), *around(BAND[1]))
+    cases = [(fake, *sources) for fake in fakes for sources in itertools.product((0.0, 0.5, 1.0), repeat=3)]
+    table = np.array(cases, np.float32)
+    decided = decide(tf.constant(table[:, 0]), tf.constant(table[:, 1:]), DETECTION, CLAIMS, NAMES, BAND)
+    lowest, highest = map(np.float32, BAND)
+    expected = [
+        "uncertain" if lowest <= np.float32(fake) <= highest else rule(fake, tuple(sources)) for fake, *sources in cases
+    ]
+    assert {"uncertain", "real", "contradiction", "unknown_generator", *NAMES} == set(expected)
+    assert [verdict.decode() for verdict in decided.numpy()] == expected
+
+
+def test_without_heads_the_band_holds_too(decide):
+    decided = decide(tf.constant([0.1, 0.3, 0.5, 0.8, 0.9]), tf.zeros((5, 0)), DETECTION, (), (), BAND)
+    assert decided.numpy().tolist() == [b"real", *[b"uncertain"] * 3, b"unknown_generator"]
+
+
+def test_a_band_up_to_the_ends_leaves_nothing_decided(decide):
+    decided = decide(tf.constant([0.0, 1.0]), tf.ones((2, 3)), DETECTION, CLAIMS, NAMES, (0.0, 1.0))
+    assert decided.numpy().tolist() == [b"uncertain", b"uncertain"]
 
 
 def test_a_threshold_of_zero_claims_everything():

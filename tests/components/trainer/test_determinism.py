@@ -13,7 +13,6 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from components.features.parameters import InputParameters
 from components.trainer.determinism import deterministic_operations
 from components.trainer.examples import read_split
-from components.trainer.inputs import MemoryBudget
 from components.trainer.middle_features import extract_middle_features
 from components.trainer.modules import train_head, train_primary
 from components.trainer.parameters import TrainingParameters
@@ -45,7 +44,9 @@ def weights_of(splits, budget_mb):
     """Weights of a primary module and a head."""
     parameters = TRAINING.model_copy(update={"memory_budget_mb": budget_mb})
     primary = train_primary(splits, FixedTransform(), INPUTS, parameters).model
-    features = extract_middle_features(primary, splits, FixedTransform(), "dct", MemoryBudget(budget_mb))
+    features = extract_middle_features(
+        primary, splits, FixedTransform(), INPUTS, TrainingParameters(memory_budget_mb=budget_mb)
+    )
     return [*primary.get_weights(), *train_head(STRIPES, features, splits, INPUTS, parameters).model.get_weights()]
 
 

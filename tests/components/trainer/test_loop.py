@@ -4,7 +4,7 @@ import pytest
 
 from components.trainer.checkpoints import Checkpoint
 from components.trainer.inputs import StoredInputs
-from components.trainer.loop import LabelledInputs, scores, train
+from components.trainer.loop import LabelledInputs, cosine_factor, scores, train
 from components.trainer.parameters import TrainingParameters
 
 
@@ -204,3 +204,75 @@ def test_scores_come_in_the_order_of_the_inputs_across_batches():
     model = classifier()
     points = np.random.default_rng(2).normal(size=(10, 2)).astype(np.float32)
     np.testing.assert_allclose(scores(model, StoredInputs(points), 4), model(points)[:, 0], rtol=1e-6)
+
+
+# --- passes, schedule, and what is kept ---
+
+
+def test_an_epoch_of_two_passes_is_two_epochs_of_one(separable):
+    points, above = separable
+    weights = []
+    for epochs, passes in ((4, 1), (2, 2)):
+        model = classifier()
+        parameters = TrainingParameters(epochs=epochs, passes=passes, early_stopping=9, monitor="last", batch_size=16)
+        history = train(model, labelled(points, above), labelled(points, above), parameters)
+        assert len(history.loss) == epochs
+        weights.append(model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_last_epoch_is_kept_where_asked_however_bad_it_is():
+    points, above = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    parameters = TrainingParameters(epochs=4, early_stopping=1, monitor="last", learning_rate=0.5)
+    history = train(classifier(), labelled(points, above), labelled(-points, above), parameters)
+    assert (len(history.loss), history.best_epoch) == (4, 3)
+    assert min(history.val_loss) < history.val_loss[-1]
+
+
+def test_the_learning_rate_rises_then_falls_along_a_cosine():
+    factors = np.array([cosine_factor(step, 1000) for step in range(1000)])
+    expected = 0.5 * (1 + np.cos(np.pi * np.arange(1000) / 1000))
+    np.testing.assert_allclose(factors[20:], expected[20:], rtol=1e-12)
+    np.testing.assert_allclose(factors[:20], expected[:20] * np.arange(1, 21) / 20, rtol=1e-12)
+    assert (np.array([cosine_factor(step, 3) for step in range(3)]) > 0).all()
+
+
+def test_steps_take_the_learning_rate_of_the_schedule(separable, monkeypatch):
+    """Adam's first step is the learning rate in each weight, whatever the gradient is."""
+    monkeypatch.setattr("components.trainer.loop.cosine_factor", lambda step, steps: 0.25 if steps == 1 else 0.0)
+    points, above = separable
+    model = classifier()
+    before = model.get_weights()
+    parameters = TrainingParameters(epochs=1, batch_size=200, learning_rate=0.1, schedule="cosine")
+    train(model, labelled(points, above), labelled(points, above), parameters)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_allclose(np.abs(other - one), 0.025, rtol=1e-3)
+
+
+def test_an_interrupted_training_on_a_schedule_ends_as_one_that_was_not(separable, tmp_path):
+    points, above = separable
+    parameters = TrainingParameters(epochs=4, passes=2, batch_size=32, schedule="cosine", monitor="last")
+    whole = classifier()
+    train(whole, labelled(points, above), labelled(points, above), parameters)
+    checkpoint = Checkpoint(tmp_path / "state", True)
+
+    class Killed(StoredInputs):
+        def in_epoch(self, epoch):
+            if epoch == 5:
+                raise KeyboardInterrupt
+            return self
+
+    first = labelled(points, above)
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            classifier(),
+            LabelledInputs(Killed(first.inputs.array), first.targets, first.weights),
+            labelled(points, above),
+            parameters,
+            checkpoint=checkpoint,
+        )
+    resumed = classifier()
+    train(resumed, labelled(points, above), labelled(points, above), parameters, checkpoint=checkpoint)
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

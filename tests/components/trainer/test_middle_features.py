@@ -10,7 +10,7 @@ import tensorflow as tf
 from components.features.parameters import InputParameters
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
-from components.trainer import job
+from components.trainer import job, middle_features
 from components.trainer.examples import image_bytes
 from components.trainer.inputs import MemoryBudget
 from components.trainer.middle_features import MiddleFeatureStore, extract_middle_features
@@ -31,7 +31,9 @@ def primary():
 
 
 def extract(primary, splits, megabytes, folder=None):
-    return extract_middle_features(primary, splits, FixedTransform(), "dct", MemoryBudget(megabytes), folder)
+    return extract_middle_features(
+        primary, splits, FixedTransform(), INPUTS, TrainingParameters(memory_budget_mb=megabytes), folder
+    )
 
 
 def test_they_are_the_fourth_blocks_output_in_the_order_of_the_split(primary, splits):
@@ -62,10 +64,11 @@ def test_a_head_trained_on_spilled_features_is_the_same_head(primary, splits):
         np.testing.assert_array_equal(one, two)
 
 
-def test_memory_holds_no_more_than_the_budget(primary, splits):
+def test_memory_holds_no_more_than_the_budget(primary, splits, monkeypatch):
     budget = MemoryBudget(1)
     budget.free = BYTES_OF_TRAIN + 1
-    features = extract_middle_features(primary, splits, FixedTransform(), "dct", budget)
+    monkeypatch.setattr(middle_features, "MemoryBudget", lambda _: budget)
+    features = extract(primary, splits, 1)
     assert {name: isinstance(array, np.memmap) for name, array in features.items()} == {
         "train": False,
         "eval": True,
@@ -97,7 +100,9 @@ def test_the_primary_module_runs_once_for_two_heads_and_all_their_epochs(primary
     for source in (STRIPES, SMOOTH):
         features = store.get(
             "the same primary module and images",
-            lambda: extract_middle_features(primary, splits, Counting(), "dct", MemoryBudget(64)),
+            lambda: extract_middle_features(
+                primary, splits, Counting(), INPUTS, TrainingParameters(memory_budget_mb=64)
+            ),
         )
         train_head(source, features, splits, INPUTS, TrainingParameters(epochs=3, batch_size=16))
     assert sum(passes) == sum(split.count for split in splits.values())

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.evaluator import calibration
 from components.evaluator.operating_point import OperatingPoint, choose_threshold
 from components.features.parameters import InputParameters
+from components.models.parameters import LayerParameters
 from components.trainer import artifacts
+from components.trainer.augmentation_parameters import AugmentationParameters
 from components.trainer.examples import image_bytes, read_split
 from components.trainer.fitting import FittingOptions
-from components.trainer.inputs import MemoryBudget
-from components.trainer.loop import History
-from components.trainer.middle_features import extract_middle_features
+from components.trainer.history import History
+from components.trainer.learners import LearnerPool
+from components.trainer.middle_features import extract_middle_features, repeated
 from components.trainer.modules import of_images, train_head, train_primary
 from components.trainer.parameters import OperatingPointParameters, TrainingParameters
 from components.trainer.strategies import Replicas
@@ -49,7 +52,9 @@ def other_primary(splits, transform):
 def middle(splits, transform, trained_primary):
     """The primary module's middle features, and its weights before they were computed."""
     before = trained_primary.model.get_weights()
-    return extract_middle_features(trained_primary.model, splits, transform, "dct", MemoryBudget(64)), before
+    return extract_middle_features(
+        trained_primary.model, splits, transform, INPUTS, TrainingParameters(memory_budget_mb=64)
+    ), before
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +278,63 @@ def test_a_history_reads_back(scored_module, tmp_path):
     history = artifacts.read_history(tmp_path)
     assert (history["loss"], history["val_roc_auc"], history["best_epoch"]) == ([0.7, 0.5], [0.5, 0.75], 1)
     assert json.loads((tmp_path / artifacts.HISTORY_FILE).read_text()).keys() == history.keys()
+
+
+# --- calibration ---
+
+
+def test_calibration_is_part_of_weights_and_scores(splits, transform, monkeypatch):
+    monkeypatch.setattr(calibration, "MINIMUM_IMAGES", 9)
+    plain, calibrated = (
+        train_primary(splits, transform, INPUTS, PARAMETERS.model_copy(update={"calibration": rule}))
+        for rule in ("none", "platt")
+    )
+    assert plain.calibration is None
+    for name in ("eval", "test"):
+        logits = np.log(plain.scores[name].scores / (1.0 - plain.scores[name].scores.astype(np.float64)))
+        expected = 1.0 / (1.0 + np.exp(-calibrated.calibration.logits(logits)))
+        np.testing.assert_allclose(calibrated.scores[name].scores, expected, atol=1e-3)
+    assert "fitted on" in calibrated.calibration.note
+    assert calibrated.calibration.scale != 1.0
+    # Nothing but the last layer changed.
+    for one, other in zip(plain.model.get_weights()[:-2], calibrated.model.get_weights()[:-2], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_head_that_a_pooled_learner_trained_is_calibrated_all_the_same(splits, middle):
+    alone, pooled = (
+        train_head(STRIPES, middle[0], splits, INPUTS, PARAMETERS, options=FittingOptions(learners=learners))
+        for learners in (None, LearnerPool())
+    )
+    assert alone.calibration == pooled.calibration
+    np.testing.assert_array_equal(alone.scores["test"].scores, pooled.scores["test"].scores)
+
+
+def test_a_calibration_reads_back(splits, transform, trained_primary, tmp_path):
+    artifacts.write_module(tmp_path, trained_primary)
+    assert artifacts.read_description(tmp_path).calibration == trained_primary.calibration
+
+
+# --- augmented copies ---
+
+
+def test_a_head_learns_from_augmented_copies_and_is_judged_on_the_images_themselves(splits, transform):
+    inputs = InputParameters(representation="residual", size=32)
+    augmentation = AugmentationParameters(crop="random", flip=True, noise=0.5)
+    layers = LayerParameters(network="wide")
+    parameters = PARAMETERS.model_copy(update={"augmentation": augmentation, "copies": 3, "layers": layers})
+    primary = train_primary(splits, transform, inputs, parameters)
+    features = extract_middle_features(primary.model, splits, transform, inputs, parameters)
+    count = splits["train"].count
+    assert {name: len(array) for name, array in features.items()} == {
+        "train": 3 * count,
+        "eval": splits["eval"].count,
+        "test": splits["test"].count,
+    }
+    copies = features["train"].reshape(3, count, *features["train"].shape[1:])
+    assert (copies[0] != copies[1]).any()
+    longer = repeated(splits, parameters)
+    assert longer["train"].sources.tolist() == splits["train"].sources.tolist() * 3
+    head = train_head(STRIPES, features, longer, inputs, parameters)
+    assert len(head.scores["test"].scores) == splits["test"].count
+    assert "train" not in head.scores

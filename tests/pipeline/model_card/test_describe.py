@@ -74,6 +74,20 @@ def test_the_newest_version_of_a_folder_is_described(servable, capsys):
     assert "version 17" in printed(capsys, servable.parent)
 
 
+def test_calibration_is_told_with_its_error_before_and_after(servable, capsys):
+    figures = {"before": 0.2, "after": FIGURE, "by_chance": 0.1, "brier": 0.1}
+    overall = {**FIGURES["overall"], "calibration": figures}
+    model = {
+        **CARD["models"][0],
+        "figures": {**FIGURES, "overall": overall},
+        "calibration": {"scale": 0.5, "shift": 0.0, "note": "fitted on 30 positive and 40 negative images"},
+    }
+    write_card({**CARD, "models": [model]}, servable)
+    text = printed(capsys, servable)
+    assert "0.750 (0.500 to 0.900); before calibration 0.200" in text
+    assert "fitted on 30 positive and 40 negative images" in text
+
+
 def test_a_servable_without_a_card_says_its_thresholds_and_what_is_not_known(servable, capsys):
     text = printed(capsys, servable)
     assert "| gan_a   | 0.6000    |" in text

@@ -2,11 +2,13 @@ import csv
 import io
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
+from serving import contract
 from serving.client import ClientOptions, open_predictor
 from serving.client.answers import Answer, PredictionError
 from serving.client.predict import Row, find_images, predict_files
@@ -220,3 +222,19 @@ def test_table_names_each_file_with_its_verdict_and_counts_them():
     assert any(str(long_path) in line for line in lines)  # neither folded nor read as markup
     assert lines[-1].startswith("4 images: ")
     assert set(WRITERS) == {"table", "csv", "jsonl"}
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_every_verdict_that_names_no_source_has_a_colour_of_its_own(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    colours = set()
+    for verdict in (*contract.RESERVED_VERDICTS, "progan_x"):
+        stream = _Terminal()
+        write_table([Row(Path("a"), Answer(0.5, {}, verdict))], stream)
+        colours |= set(re.findall(rf"\x1b\[(\d+)m{verdict}", stream.getvalue()))
+    assert len(colours) == len(contract.RESERVED_VERDICTS) + 1

@@ -325,6 +325,25 @@ class TestInChromium:
         assert "stylegan_green; also, less strongly, by progan_red" in sentences[3]
         assert "no head knows" in sentences[4]
 
+    @pytest.mark.parametrize(
+        ("probabilities", "said"),
+        [
+            ([[0.2]], "Detection cannot tell: its probability lies from 0.400 to 0.600. Look at it yourself."),
+            ([[0.9]], f"{RED} claims it, which decides nothing here. Look at it yourself."),
+        ],
+    )
+    def test_an_uncertain_image_is_shown_as_such_with_the_band_and_who_claims_it(
+        self, page, choose, site, images, probabilities, said
+    ):
+        points = {**THRESHOLDS, "uncertain_band": [0.4, 0.6], "input": {"size": SIZE, "representation": "pixel"}}
+        site.description = {**describe_fixture(), "operating_points": points}
+        page.open(f"{site.url}/")
+        site.answer = answer(verdict=["uncertain"], fake_probability=[0.5], source_probabilities=probabilities)
+        (card,) = choose({"any.png": images[0]})
+        assert (card["kind"], card["shape"], card["word"]) == ("uncertain", "#shape-uncertain", "Uncertain")
+        assert said in card["sentence"]
+        assert page.evaluate("document.querySelector('#summary').textContent") == "1 image: 1 uncertain"
+
     def test_probabilities_and_thresholds_are_those_of_rest(self, choose, images, server):
         said = choose({f"{number}.png": image for number, image in enumerate(images)})
         request = {"instances": [{"b64": base64.b64encode(image).decode()} for image in images]}

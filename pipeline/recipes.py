@@ -1,0 +1,80 @@
+"""Named recipes: settings of input and training that belong together. What a configuration gives itself wins.
+
+paper       the published training of Khoo, Lim & Phan 2022 (arXiv 2203.09777): their network and initial weights,
+            constant learning rate, patience of five epochs, no class weights, threshold 0.5. The representation,
+            pixel or dct, and the size are the configuration's.
+few_images  for tens to hundreds of images a source: residuals, the wide network, windows that are cut, mirrored and
+            saved anew as JPEG on the fly, a learning rate that falls to zero. docs/recipes.md has the comparison.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+RecipeName = Literal["paper", "few_images"]
+
+_PAPER_TRAINING = {
+    "epochs": 100,
+    "early_stopping": 5,
+    "monitor": "loss",
+    "batch_size": 64,
+    "learning_rate": 1e-3,
+    "class_weights": "none",
+    "layers": {"network": "paper", "initialization": "paper", "batch_norm_momentum": 0.99},
+    "calibration": "none",
+    "operating_point": {"rule": "fixed", "threshold": 0.5},
+}
+_WINDOWS = {"window": 128, "crop": "random", "flip": True, "jpeg": 0.7, "jpeg_range": [60, 100]}
+
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {"primary": _PAPER_TRAINING, "secondary": _PAPER_TRAINING},
+    "few_images": {
+        "input": {"representation": "residual", "size": 256},
+        "primary": {
+            "epochs": 20,
+            "passes": 20,
+            "monitor": "last",
+            "batch_size": 32,
+            "learning_rate": 3e-3,
+            "schedule": "cosine",
+            "sampling": "balanced",
+            "augmentation": _WINDOWS,
+            "layers": {"network": "wide", "initialization": "he", "batch_norm_momentum": 0.9},
+        },
+        "secondary": {
+            "epochs": 5,
+            "passes": 2,
+            "monitor": "last",
+            "batch_size": 64,
+            "learning_rate": 2e-3,
+            "schedule": "cosine",
+            "sampling": "balanced",
+            "augmentation": _WINDOWS,
+            "copies": 8,
+            "layers": {"initialization": "he", "batch_norm_momentum": 0.9},
+        },
+    },
+}
+
+
+def with_recipe(values: Mapping[str, Any], recipe: str) -> dict[str, Any]:
+    """Fills what a configuration leaves open with a recipe's settings.
+
+    Args:
+        values: the configuration as it was given.
+        recipe: a key of `RECIPES`.
+
+    Returns:
+        A copy; mappings are filled key by key, all else that is given stays as it is.
+    """
+    return _filled(values, RECIPES[recipe])
+
+
+def _filled(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    filled = dict(given)
+    for key, default in defaults.items():
+        value = filled.get(key)
+        if value is None and key not in filled:
+            filled[key] = _filled({}, default) if isinstance(default, Mapping) else default
+        elif isinstance(value, Mapping) and isinstance(default, Mapping):
+            filled[key] = _filled(value, default)
+    return filled

@@ -1,0 +1,60 @@
+"""Recipes fill what a configuration leaves open, and nothing else."""
+
+import pytest
+
+from pipeline.config import ConfigurationError, load_config, validate_config
+from pipeline.recipes import RECIPES
+
+MINIMAL = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo"}
+
+
+def test_what_is_given_wins_key_by_key():
+    config = validate_config(
+        {
+            **MINIMAL,
+            "recipe": "few_images",
+            "input": {"size": 128},
+            "primary": {"epochs": 3, "augmentation": {"jpeg": 0.0}},
+        },
+        "demo.yaml",
+    )
+    assert (config.input.representation, config.input.size) == ("residual", 128)
+    assert (config.primary.epochs, config.primary.schedule) == (3, "cosine")
+    assert (config.primary.augmentation.jpeg, config.primary.augmentation.crop) == (0.0, "random")
+
+
+def test_the_papers_recipe_is_what_was_published():
+    config = validate_config(
+        {**MINIMAL, "recipe": "paper", "input": {"representation": "pixel", "size": 128}}, "demo.yaml"
+    )
+    for training in (config.primary, config.secondary):
+        assert (training.epochs, training.early_stopping, training.monitor) == (100, 5, "loss")
+        assert (training.batch_size, training.learning_rate, training.schedule) == (64, 1e-3, "constant")
+        assert (training.layers.network, training.layers.initialization) == ("paper", "paper")
+        assert training.layers.batch_norm_momentum == 0.99
+        assert (training.class_weights, training.calibration) == ("none", "none")
+        assert (training.operating_point.rule, training.operating_point.threshold) == ("fixed", 0.5)
+        assert not training.augmentation.changes_images
+
+
+def test_without_a_recipe_nothing_is_filled_in():
+    config = validate_config(MINIMAL, "demo.yaml")
+    assert config.recipe is None
+    assert not config.primary.augmentation.changes_images
+
+
+def test_an_override_chooses_the_recipe(tmp_path):
+    path = tmp_path / "demo.yaml"
+    path.write_text("name: demo\ndata: {dataset: data/demo}\noutput_root: runs/demo\n")
+    assert load_config(path, ["recipe=few_images"]).input.representation == "residual"
+
+
+def test_an_unknown_recipe_is_refused_with_those_that_there_are():
+    with pytest.raises(ConfigurationError, match="recipe: must be 'paper' or 'few_images', got 'many'"):
+        validate_config({**MINIMAL, "recipe": "many"}, "demo.yaml")
+
+
+def test_filling_leaves_the_recipe_as_it_is():
+    before = repr(RECIPES)
+    validate_config({**MINIMAL, "recipe": "few_images", "primary": {"augmentation": {"jpeg": 0.1}}}, "demo.yaml")
+    assert repr(RECIPES) == before
