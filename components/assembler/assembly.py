@@ -96,6 +96,7 @@ def assemble(
         {source: artifacts.read_model(model) for source, model in blessed.items()},
         points,
         level=level,
+        distances={source: artifacts.read_distance_of(model) for source, model in blessed.items()},
     )
     assembly = Assembly(
         str(primary.model),

@@ -16,10 +16,10 @@ import numpy as np
 from components.evaluator.open_set_turns import OpenSetEvaluation, OpenSetTurn
 from components.features.names import AttributionLevel, group_of
 from components.features.parameters import InputParameters
-from components.open_set.heads import HeadReader
 from components.open_set.scores import acceptance_scores, fit_reference
 from components.trainer.examples import Split
 from components.trainer.fitting import FittingOptions
+from components.trainer.head_reader import HeadReader
 from components.trainer.inputs import MemoryBudget, allocate
 from components.trainer.middle_features import MiddleFeatures
 from components.trainer.modules import train_head

@@ -9,25 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from components.models.distances import Gaussian, fit_gaussian, squared_mahalanobis
+
 MAX_LOGIT = "max_logit"
 ENERGY = "energy"
 MAHALANOBIS = "mahalanobis"
 LOGIT_PER_HEAD = "logit_per_head"
 MAHALANOBIS_PER_HEAD = "mahalanobis_per_head"
-
-_FLOOR = 1e-6  # of the mean variance, added to every direction
-
-
-class Gaussian(NamedTuple):
-    """How the features of one source's images are spread.
-
-    Attributes:
-        mean: float64 (features,).
-        covariance: float64 (features, features), shrunk, positive definite.
-    """
-
-    mean: np.ndarray
-    covariance: np.ndarray
 
 
 class HeadReference(NamedTuple):
@@ -74,54 +62,6 @@ def energy(logits: np.ndarray) -> np.ndarray:
     logits = np.asarray(logits, np.float64)
     highest = logits.max(axis=1)  # taken out of the sum, lest it overflow
     return highest + np.log(np.exp(logits - highest[:, np.newaxis]).sum(axis=1))
-
-
-def fit_gaussian(features: np.ndarray) -> Gaussian:
-    """Fits mean and covariance, the latter shrunk towards a multiple of the identity: a source may have few images.
-
-    How far it is shrunk follows from the features themselves. Features that do not vary at all say nothing of how far
-    is far: their covariance is the identity.
-
-    Args:
-        features: floats (images, features), at least one image.
-
-    Raises:
-        ValueError: if there is no image.
-
-    Source: Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices", section 3.3.
-    """
-    features = np.asarray(features, np.float64)
-    if features.ndim != 2 or not features.size:
-        raise ValueError(f"features: must be of shape (images, features), at least one each, got {features.shape}.")
-    count, width = features.shape
-    mean = features.mean(axis=0)
-    centred = features - mean
-    sample = centred.T @ centred / count
-    scale = np.trace(sample) / width
-    if scale == 0:
-        return Gaussian(mean, np.eye(width))
-    target = scale * np.eye(width)
-    spread = ((sample - target) ** 2).sum()
-    # How far single images' outer products lie from their mean: the variance of the sample covariance.
-    error = (((centred**2).sum(axis=1) ** 2).sum() / count - (sample**2).sum()) / count
-    shrinkage = min(error / spread, 1.0) if spread > 0 else 1.0
-    shrunk = (1 - shrinkage) * sample + shrinkage * target
-    # Rounding may leave a direction without variance at all, e.g. a unit that never fires.
-    return Gaussian(mean, shrunk + _FLOOR * target)
-
-
-def squared_mahalanobis(features: np.ndarray, gaussian: Gaussian) -> np.ndarray:
-    """Returns the squared Mahalanobis distance of each image from a source's mean.
-
-    Args:
-        features: floats (images, features).
-        gaussian: of the source's own images.
-
-    Returns:
-        float64 (images,), 0 or more.
-    """
-    centred = np.asarray(features, np.float64) - gaussian.mean
-    return np.einsum("if,fi->i", centred, np.linalg.solve(gaussian.covariance, centred.T))
 
 
 def fit_reference(features: np.ndarray, held_out_logits: np.ndarray, held_out_features: np.ndarray) -> HeadReference:

@@ -11,6 +11,7 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 from components.features import names
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
+from components.models.distances import SourceDistance
 from components.servable.module import SIGNATURE_LABELS, AttributionModule
 from components.servable.operating_points import OperatingPoints
 from serving import contract
@@ -28,6 +29,7 @@ def export_servable(
     points: OperatingPoints,
     for_evaluation: bool = False,
     level: names.AttributionLevel = "instance",
+    distances: Mapping[str, SourceDistance | None] | None = None,
 ) -> None:
     """Writes one version directory.
 
@@ -40,8 +42,9 @@ def export_servable(
         points: thresholds of primary module and heads, and the band in which no verdict is given.
         for_evaluation: adds the signature by which the Evaluator learns a head's labels, and leaves out warm-up.
         level: what the heads are named after: sources, or generator architectures.
+        distances: source -> beyond which distance its head claims nothing; a head without one claims by its threshold.
     """
-    module = AttributionModule(transform, inputs, primary, heads, points, level)
+    module = AttributionModule(transform, inputs, primary, heads, points, level, distances)
     with tempfile.TemporaryDirectory() as folder:
         asset = Path(folder) / Path(contract.ASSET_OPERATING_POINTS).name
         points.write(asset, inputs, level)

@@ -7,15 +7,31 @@ are made. (Grouped convolutions do not save arithmetic either, and oneDNN's are 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from components.models import secondary
+from components.models.distances import SourceDistance
 from components.models.heatmaps import contribution_map
 
 _FIRST, _SECOND = ("aConv_01", "aBNorm_01"), ("aConv_02", "aBNorm_02")
+
+
+class HeadAnswers(NamedTuple):
+    """What heads say of a batch of images.
+
+    Attributes:
+        probabilities: float32 (batch, heads), 0..1.
+        within: bool (batch, heads), whether the image is near enough to the head's source to be claimed.
+        maps: float32 (batch, heads, height / 2, width / 2), as `contribution_map`; not to be read if not asked for.
+    """
+
+    probabilities: tf.Tensor
+    within: tf.Tensor
+    maps: tf.Tensor
 
 
 class GroupedHeads(tf.Module):
@@ -23,12 +39,16 @@ class GroupedHeads(tf.Module):
 
     Args:
         heads: source -> its head, all for the same middle features; their order is the order of the answers.
+        distances: source -> beyond which distance from its images its head claims nothing; None, or left out: there is
+            no such distance.
 
     Raises:
         ValueError: if the heads' weights differ in shape.
     """
 
-    def __init__(self, heads: Mapping[str, keras.Model]) -> None:
+    def __init__(
+        self, heads: Mapping[str, keras.Model], distances: Mapping[str, SourceDistance | None] | None = None
+    ) -> None:
         super().__init__(name="heads")
         self._count = len(heads)
         weights = [_folded_weights(head) for head in heads.values()]
@@ -46,58 +66,70 @@ class GroupedHeads(tf.Module):
         self._pooled = bool(models) and any(
             isinstance(one, keras.layers.GlobalAveragePooling2D) for one in models[0].layers
         )
-        self._map_shape = tuple(models[0].get_layer(secondary.LAST_LAYER).output.shape[1:3]) if models else (0, 0)
+        *self._map_shape, channels = models[0].get_layer(secondary.LAST_LAYER).output.shape[1:] if models else (0, 0, 0)
+        given = [(distances or {}).get(source) for source in heads]
+        # Without any distance nothing is computed of it.
+        self._distances = (
+            [tf.Variable(np.stack(parts), trainable=False, dtype=tf.float32)
+             for parts in zip(*(_distance_weights(one, channels) for one in given), strict=True)]
+            if any(given) else []
+        )  # fmt: skip
 
-    def probabilities(self, middle_features: tf.Tensor) -> tf.Tensor:
+    def answers(self, middle_features: tf.Tensor, with_maps: bool = False) -> HeadAnswers:
         """Returns what each head says.
 
         Args:
             middle_features: float32 (batch, height, width, channels); not an empty batch.
-
-        Returns:
-            float32 (batch, heads), 0..1.
+            with_maps: also what each place contributes to it.
         """
-        return self._run(middle_features, with_maps=False)[0]
-
-    def explained(self, middle_features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns what each head says, and what each place contributes to it.
-
-        Args:
-            middle_features: float32 (batch, height, width, channels); not an empty batch.
-
-        Returns:
-            float32 (batch, heads), 0..1; float32 (batch, heads, height / 2, width / 2), as `contribution_map`.
-        """
-        return self._run(middle_features, with_maps=True)
-
-    def _run(self, middle_features: tf.Tensor, with_maps: bool) -> tuple[tf.Tensor, tf.Tensor]:
         batch = tf.shape(middle_features)[0]
         if not self._count:
             # As large as the maps of heads would be: their second convolution halves the resolution.
             _, height, width, _ = middle_features.shape
-            return tf.zeros((batch, 0)), tf.zeros((batch, 0, height // 2, width // 2))
+            maps = tf.zeros((batch, 0, height // 2, width // 2))
+            return HeadAnswers(tf.zeros((batch, 0)), tf.zeros((batch, 0), tf.bool), maps)
+        parts = len(self._weights)
 
-        def answer(weights: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        def answer(of_head: Sequence[tf.Tensor]) -> HeadAnswers:
+            weights, distance = of_head[:parts], of_head[parts:]
             features = self._last_features(middle_features, weights)
             *_, kernel, bias = weights
+            averaged = tf.reduce_mean(features, (1, 2)) if self._pooled or distance else None
             # The decision layer is linear: its logit is the mean, or the sum, of what the places contribute.
-            reduced = (
-                tf.reduce_mean(features, (1, 2)) if self._pooled else tf.reshape(features, (batch, kernel.shape[0]))
-            )
+            reduced = averaged if self._pooled else tf.reshape(features, (batch, kernel.shape[0]))
             logits = tf.linalg.matmul(reduced, kernel) + bias
+            within = _within(averaged, *distance) if distance else tf.ones((batch,), tf.bool)
             maps = contribution_map(features, kernel) if with_maps else tf.zeros((batch, 0, 0))
-            return tf.sigmoid(logits[:, 0]), maps
+            return HeadAnswers(tf.sigmoid(logits[:, 0]), within, maps)
 
-        shapes = (tf.TensorSpec((None,), tf.float32), tf.TensorSpec((None, None, None), tf.float32))
+        shapes = HeadAnswers(
+            tf.TensorSpec((None,), tf.float32), tf.TensorSpec((None,), tf.bool), tf.TensorSpec((None,) * 3, tf.float32)
+        )
+        stacked = (*self._weights, *self._distances)
         # One head at a time keeps its features in the processor's cache; a convolution uses all cores by itself.
-        found, maps = tf.map_fn(answer, tuple(self._weights), fn_output_signature=shapes, parallel_iterations=1)
-        return tf.transpose(found), tf.transpose(maps, (1, 0, 2, 3))
+        found = tf.map_fn(answer, stacked, fn_output_signature=shapes, parallel_iterations=1)
+        return HeadAnswers(
+            tf.transpose(found.probabilities), tf.transpose(found.within), tf.transpose(found.maps, (1, 0, 2, 3))
+        )
 
     def _last_features(self, middle_features: tf.Tensor, weights: Sequence[tf.Tensor]) -> tf.Tensor:
         first_kernel, first_bias, second_kernel, second_bias, *_ = weights
         features = tf.nn.relu(tf.nn.conv2d(middle_features, first_kernel, 1, "SAME") + first_bias)
         features = tf.nn.relu(tf.nn.conv2d(features, second_kernel, 2, "SAME") + second_bias)
         return tf.ensure_shape(features, (None, *self._map_shape, second_kernel.shape[-1]))
+
+
+def _within(averaged: tf.Tensor, mean: tf.Tensor, precision: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+    """Returns whether averaged last features, (batch, channels), are no farther from a source's than its limit."""
+    centred = averaged - mean
+    return tf.reduce_sum(tf.linalg.matmul(centred, precision) * centred, axis=1) <= limit
+
+
+def _distance_weights(distance: SourceDistance | None, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns mean, precision and limit; where there is no distance, those by which every image is near."""
+    if distance is None:
+        return np.zeros(channels), np.zeros((channels, channels)), np.zeros(())
+    return distance.mean, distance.precision, np.array(distance.limit)
 
 
 def _folded_weights(head: keras.Model) -> list[np.ndarray]:

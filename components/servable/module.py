@@ -9,6 +9,7 @@ from components.features import names
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models import primary as primary_module
+from components.models.distances import SourceDistance
 from components.models.heatmaps import contribution_map
 from components.servable.grouped_heads import GroupedHeads
 from components.servable.operating_points import OperatingPoints
@@ -31,6 +32,7 @@ class AttributionModule(tf.Module):
         heads: source name -> its head; the order is the order of the outputs. May be empty.
         points: thresholds and band; its sources must be those of the heads, in the same order.
         level: what the heads are named after: sources, or generator architectures.
+        distances: source -> beyond which distance its head claims nothing.
 
     Raises:
         ValueError: if the thresholds' sources are not the heads' sources.
@@ -44,6 +46,7 @@ class AttributionModule(tf.Module):
         heads: Mapping[str, keras.Model],
         points: OperatingPoints,
         level: names.AttributionLevel = "instance",
+        distances: Mapping[str, SourceDistance | None] | None = None,
     ) -> None:
         super().__init__(name="generator_attribution")
         if list(points.sources) != list(heads):
@@ -54,7 +57,7 @@ class AttributionModule(tf.Module):
         self._primary_kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
         self._source_names = list(heads)
         self._group_feature = names.SOURCE if level == "instance" else names.ARCHITECTURE
-        self._heads = GroupedHeads(heads)
+        self._heads = GroupedHeads(heads, distances)
         self._detection_threshold = points.detection
         self._source_thresholds = list(points.sources.values())
         self._uncertain_band = points.uncertain_band
@@ -108,17 +111,15 @@ class AttributionModule(tf.Module):
             tf.ensure_shape(some_inputs, model_inputs.shape), training=False
         )
         fake_probability = decision[:batch, 0]
+        of_heads = self._heads.answers(middle_features, with_maps=explained)
         heatmaps = {}
         if explained:
-            source_probabilities, source_maps = self._heads.explained(middle_features)
             detection_map = contribution_map(last_features, tf.convert_to_tensor(self._primary_kernel))
             heatmaps = {
                 contract.OUTPUT_DETECTION_HEATMAP: detection_map[:batch],
-                contract.OUTPUT_SOURCE_HEATMAPS: source_maps[:batch],
+                contract.OUTPUT_SOURCE_HEATMAPS: of_heads.maps[:batch],
             }
-        else:
-            source_probabilities = self._heads.probabilities(middle_features)
-        source_probabilities = source_probabilities[:batch]
+        source_probabilities = of_heads.probabilities[:batch]
         names_of_columns = tf.constant(self._source_names, tf.string, (1, len(self._source_names)))
         source_names = tf.tile(names_of_columns, [batch, 1])
         verdict = verdicts(
@@ -128,6 +129,7 @@ class AttributionModule(tf.Module):
             self._source_thresholds,
             self._source_names,
             self._uncertain_band,
+            of_heads.within[:batch],
         )
         return {
             contract.OUTPUT_FAKE_PROBABILITY: fake_probability,

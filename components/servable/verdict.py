@@ -2,6 +2,7 @@
 
 The primary module has priority. Among heads that claim the image the strongest wins; a fake that no head claims comes
 from an unknown generator; a real one that a head claims is a contradiction, which is reported as such, never hidden.
+A head claims an image from its threshold on, and, where it has a distance, only if the image is near enough.
 Where a band is given, an image on which the primary module's probability lies in it is uncertain, whatever heads say.
 """
 
@@ -19,6 +20,7 @@ def verdicts(
     source_thresholds: Sequence[float],
     source_names: Sequence[str],
     uncertain_band: tuple[float, float] | None = None,
+    within_distance: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Decides each row of a batch.
 
@@ -29,6 +31,8 @@ def verdicts(
         source_thresholds: of each head; it claims the image from this probability on.
         source_names: of each head.
         uncertain_band: lowest and highest fake probability of an uncertain image, both included; None: no image is.
+        within_distance: bool (batch, heads), whether the image is near enough to the head's source to be claimed at
+            all; None: all are.
 
     Returns:
         string (batch,): a source's name, "real", "unknown_generator", "contradiction" or "uncertain".
@@ -38,7 +42,10 @@ def verdicts(
     """
     if len(source_thresholds) != len(source_names):
         raise ValueError(f"{len(source_names)} source names but {len(source_thresholds)} thresholds.")
-    decided = _decided(fake_probability, source_probabilities, detection_threshold, source_thresholds, source_names)
+    claims = source_probabilities >= tf.constant(list(source_thresholds), tf.float32)
+    if within_distance is not None:
+        claims &= within_distance
+    decided = _decided(fake_probability >= detection_threshold, source_probabilities, claims, source_names)
     if uncertain_band is None:
         return decided
     lowest, highest = uncertain_band
@@ -47,18 +54,12 @@ def verdicts(
 
 
 def _decided(
-    fake_probability: tf.Tensor,
-    source_probabilities: tf.Tensor,
-    detection_threshold: float,
-    source_thresholds: Sequence[float],
-    source_names: Sequence[str],
+    fake: tf.Tensor, source_probabilities: tf.Tensor, claims: tf.Tensor, source_names: Sequence[str]
 ) -> tf.Tensor:
-    """Decides each row by the thresholds alone; as `verdicts`."""
-    fake = fake_probability >= detection_threshold
+    """Decides each row from what the primary module calls fake, bool (batch,), and heads claim, bool (batch, heads)."""
     unclaimed = tf.where(fake, contract.VERDICT_UNKNOWN_GENERATOR, contract.VERDICT_REAL)
     if not source_names:
         return unclaimed
-    claims = source_probabilities >= tf.constant(list(source_thresholds), tf.float32)
     # Probabilities are never negative, so a head that does not claim the image can never win.
     strongest = tf.argmax(tf.where(claims, source_probabilities, -1.0), axis=1)
     claimed = tf.where(fake, tf.gather(tf.constant(list(source_names)), strongest), contract.VERDICT_CONTRADICTION)

@@ -4,6 +4,7 @@ The Model artifact:
     model.keras         the module alone: what heads and the assembler load
     Format-Serving/     a servable of this module (for a head: with its primary module): what the Evaluator asks; a
                         baseline has none
+    distance.npz        of a head that refuses images too far from its source's
     module.json         architecture, task, source, classes, operating point, number of parameters, duration
 
 The ModelRun artifact:
@@ -21,10 +22,12 @@ import numpy as np
 
 from components.evaluator.calibration import Calibration
 from components.evaluator.operating_point import OperatingPoint
+from components.models.distances import SourceDistance, read_distance
 from components.trainer.trained import SplitScores, TrainedModule
 
 MODEL_FILE = "model.keras"
 SERVING_FOLDER = "Format-Serving"
+DISTANCE_FILE = "distance.npz"
 DESCRIPTION_FILE = "module.json"
 HISTORY_FILE = "history.json"
 SCORES_FILE = "scores.npz"
@@ -73,7 +76,7 @@ class ModuleDescription:
 def write_module(
     folder: Path, trained: TrainedModule, source: str = "", architecture: str = PROPOSED
 ) -> ModuleDescription:
-    """Writes model.keras and module.json into a Model artifact.
+    """Writes model.keras, module.json and, where there is one, distance.npz into a Model artifact.
 
     Args:
         folder: of the artifact; made if absent.
@@ -95,6 +98,8 @@ def write_module(
     )
     folder.mkdir(parents=True, exist_ok=True)
     trained.model.save(folder / MODEL_FILE)
+    if trained.distance:
+        trained.distance.write(folder / DISTANCE_FILE)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(asdict(description), indent=2) + "\n")
     return description
 
@@ -102,6 +107,12 @@ def write_module(
 def read_model(folder: Path) -> keras.Model:
     """Loads the Keras model of a Model artifact; safe mode refuses code that came with the file."""
     return keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+
+
+def read_distance_of(folder: Path) -> SourceDistance | None:
+    """Reads distance.npz of a head's Model artifact; None where it has none."""
+    path = folder / DISTANCE_FILE
+    return read_distance(path) if path.exists() else None
 
 
 def read_description(folder: Path) -> ModuleDescription:

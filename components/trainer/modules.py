@@ -4,6 +4,7 @@ The primary module learns real from fake over all sources of the train split. A 
 architecture, from everything else, real images included, on middle features that were computed before.
 """
 
+import dataclasses
 from collections.abc import Mapping
 
 import keras
@@ -12,11 +13,13 @@ import numpy as np
 from components.features.names import AttributionLevel, group_of
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
+from components.models.distances import SourceDistance, fit_distance
 from components.models.primary import build_primary
 from components.models.secondary import build_secondary
 from components.trainer.augmented_inputs import AugmentedInputs
 from components.trainer.examples import Split
 from components.trainer.fitting import FittingOptions, fit_module, require_classes
+from components.trainer.head_reader import HeadReader
 from components.trainer.inputs import MemoryBudget, ModelInputs, StoredInputs, image_inputs
 from components.trainer.middle_features import MiddleFeatures
 from components.trainer.parameters import TrainingParameters
@@ -88,9 +91,15 @@ def train_head(
         The trained module.
 
     Raises:
-        ValueError: if the train split lacks images of the source, or of anything else.
+        ValueError: if the train split lacks images of the source, or of anything else; or the eval split those of the
+            source, where a distance is asked for.
     """
     targets = source_targets(source, splits, level)
+    if parameters.distance != "none" and not targets["eval"].any():
+        raise ValueError(
+            f"distance: needs images of '{source}' in split 'eval', which holds none. Prepare a larger eval split, or "
+            "set distance: none."
+        )
 
     def build() -> keras.Model:
         # Of whole images: those of the train split may be of windows.
@@ -98,7 +107,21 @@ def train_head(
         return build_secondary(shape, inputs.pooled, parameters.layers, parameters.seed)
 
     stored: dict[str, ModelInputs] = {name: StoredInputs(array) for name, array in features.items()}
-    return fit_module(source, build, splits, stored, targets, parameters, options or FittingOptions())
+    trained = fit_module(source, build, splits, stored, targets, parameters, options or FittingOptions())
+    if parameters.distance == "none":
+        return trained
+    return dataclasses.replace(trained, distance=_distance(trained.model, features, targets, parameters))
+
+
+def _distance(
+    head: keras.Model, features: MiddleFeatures, targets: Mapping[str, np.ndarray], parameters: TrainingParameters
+) -> SourceDistance:
+    """Fits the distance of a head's source, on the head's own last features."""
+    reader = HeadReader(head)
+    learnt, held_out = (
+        reader.read(head, features[name], np.flatnonzero(targets[name])).features for name in ("train", "eval")
+    )
+    return fit_distance(learnt, held_out, parameters.distance_rejection)
 
 
 def source_targets(source: str, splits: Mapping[str, Split], level: AttributionLevel) -> dict[str, np.ndarray]:

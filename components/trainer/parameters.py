@@ -63,6 +63,10 @@ class TrainingParameters(Parameters):
         calibration: "platt" sets scale and shift of the model's logit on the eval split, so that a probability is the
             share of such images that are positive (see components/evaluator/calibration.py); "none" leaves it.
         operating_point: how the threshold is chosen.
+        distance: of heads alone: "mahalanobis" has a head claim only images whose last features are no farther from its
+            source's than most of the source's own, so that other claims become unknown generators (see
+            components/models/distances.py); "none", every image above its threshold.
+        distance_rejection: share of a source's own eval images that the distance may refuse.
         memory_budget_mb: what is computed from images (decoded inputs, middle features) is kept in memory up to this
             size, all splits together. Past it inputs are decoded again in each epoch, and middle features are read
             from a temporary file.
@@ -88,6 +92,8 @@ class TrainingParameters(Parameters):
     layers: LayerParameters = LayerParameters()
     calibration: Literal["platt", "none"] = "platt"
     operating_point: OperatingPointParameters = OperatingPointParameters()
+    distance: Literal["none", "mahalanobis"] = "none"
+    distance_rejection: float = Field(default=0.05, gt=0.0, lt=1.0)
     memory_budget_mb: int = Field(default=1024, ge=0)
     strategy: Literal["single", "mirrored", "multi_worker"] = "single"
     workers: int = Field(default=1, ge=1, le=64)

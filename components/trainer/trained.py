@@ -8,6 +8,7 @@ import numpy as np
 
 from components.evaluator.calibration import Calibration
 from components.evaluator.operating_point import OperatingPoint
+from components.models.distances import SourceDistance
 from components.trainer.history import History
 
 
@@ -42,6 +43,7 @@ class TrainedModule:
         images_left_out: split name -> images of none of the classes.
         calibration: what was done to the logits, the weights and scores included; None for a softmax, or where it was
             not asked for.
+        distance: of a head that refuses images too far from its source's; else None.
     """
 
     model: keras.Model
@@ -52,3 +54,4 @@ class TrainedModule:
     classes: tuple[str, ...] = ()
     images_left_out: Mapping[str, int] = field(default_factory=dict)
     calibration: Calibration | None = None
+    distance: SourceDistance | None = None

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from components.assembler.assembly import Assembly, Candidate, assemble, read_as
 from components.errors import StepRefusedError
 from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
+from components.models.distances import SourceDistance
 from components.trainer import artifacts
 from tests import modules
 from tests.images import SIZE, SMOOTH, STRIPES, encode, noise
@@ -96,3 +98,22 @@ def test_a_primary_module_that_fails_on_perturbed_copies_is_not_assembled(candid
     with pytest.raises(StepRefusedError, match=r"missed a gate of evaluation\.perturbations"):
         assemble(tmp_path, transform_graph, INPUTS, dataclasses.replace(primary, robust=False), heads)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_heads_distance_reaches_the_servable(candidates, transform_graph, tmp_path):
+    """At a distance that no image is within, nothing is claimed: what was claimed is of an unknown generator."""
+    primary, heads = candidates
+    head = tmp_path / "head"
+    shutil.copytree(heads[STRIPES].model, head)
+    nowhere = SourceDistance(np.full(32, 1e3), np.eye(32), 1.0, "far from everything")
+    nowhere.write(head / artifacts.DISTANCE_FILE)
+    images = [encode(noise(seed)) for seed in range(24)]
+    given = {}
+    for name, model in (("without", heads[STRIPES].model), ("with", head)):
+        assemble(tmp_path / name, transform_graph, INPUTS, primary, {STRIPES: Candidate(model, blessed=True)})
+        given[name] = modules.ask(tmp_path / name / "Format-Serving", images)
+    claimed = {STRIPES.encode(): b"unknown_generator", b"contradiction": b"real"}
+    assert set(given["without"]["verdict"]) & set(claimed)
+    expected = [claimed.get(verdict, verdict) for verdict in given["without"]["verdict"].tolist()]
+    assert given["with"]["verdict"].tolist() == expected
+    np.testing.assert_array_equal(given["with"]["source_probabilities"], given["without"]["source_probabilities"])

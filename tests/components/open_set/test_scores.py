@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.spatial
 import scipy.special
-import sklearn.covariance
 
+from components.models.distances import fit_gaussian, squared_mahalanobis
 from components.open_set.scores import (
     ENERGY,
     LOGIT_PER_HEAD,
@@ -15,10 +15,8 @@ from components.open_set.scores import (
     HeadReference,
     acceptance_scores,
     energy,
-    fit_gaussian,
     fit_reference,
     max_logit,
-    squared_mahalanobis,
 )
 
 DRAW = np.random.default_rng(1)
@@ -32,32 +30,6 @@ def test_the_highest_logit_orders_images_whose_probabilities_are_all_one():
 def test_energy_is_the_logarithm_of_the_sum_of_exponentials_and_does_not_overflow():
     logits = np.concatenate([DRAW.normal(size=(20, 5)), [[1000.0, 999.0, 0.0, -1000.0, 5.0]]])
     np.testing.assert_allclose(energy(logits), scipy.special.logsumexp(logits, axis=1), rtol=1e-12)
-
-
-@pytest.mark.parametrize(("images", "width"), [(8, 5), (40, 32), (12, 32), (500, 3)])
-def test_the_covariance_is_that_of_ledoit_and_wolf(images, width):
-    features = DRAW.normal(size=(images, width)) @ DRAW.normal(size=(width, width)) + 7.0
-    gaussian = fit_gaussian(features)
-    expected, shrinkage = sklearn.covariance.ledoit_wolf(features)
-    assert 0 < shrinkage < 1
-    np.testing.assert_allclose(gaussian.mean, features.mean(axis=0))
-    np.testing.assert_allclose(gaussian.covariance, expected, rtol=1e-4, atol=1e-5 * np.trace(expected))
-
-
-@pytest.mark.parametrize("images", [1, 2, 40])
-def test_distances_are_numbers_even_if_units_never_fire_or_images_are_few(images):
-    features = DRAW.normal(size=(images, 4)) * [1.0, 3.0, 0.0, 0.0]
-    distances = squared_mahalanobis(DRAW.normal(size=(6, 4)), fit_gaussian(features))
-    assert np.isfinite(distances).all()
-    assert (distances > 0).all()
-
-
-def test_the_distance_is_scipys():
-    gaussian = fit_gaussian(DRAW.normal(size=(30, 6)))
-    images = DRAW.normal(size=(10, 6))
-    inverse = np.linalg.inv(gaussian.covariance)
-    expected = [scipy.spatial.distance.mahalanobis(image, gaussian.mean, inverse) ** 2 for image in images]
-    np.testing.assert_allclose(squared_mahalanobis(images, gaussian), expected)
 
 
 def test_each_image_is_measured_from_the_source_whose_head_claims_it_in_that_heads_features():

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from components.models import secondary
+from components.models.distances import fit_distance, fit_gaussian, squared_mahalanobis
 from components.models.heatmaps import contribution_map
 from components.models.parameters import LayerParameters
 from components.models.secondary import build_secondary
@@ -37,7 +38,7 @@ def _middle_features(count=5, seed=0):
 def test_each_head_answers_as_it_does_by_itself(pooled, count):
     heads = {f"source_{seed}": _head(seed, pooled) for seed in range(count)}
     middle = _middle_features()
-    answers = tf.function(GroupedHeads(heads).probabilities)(middle).numpy()
+    answers = tf.function(GroupedHeads(heads).answers)(middle).probabilities.numpy()
     expected = np.column_stack([head(middle, training=False).numpy()[:, 0] for head in heads.values()])
     assert answers.shape == (5, count)
     # Random heads are far surer than trained ones; where a probability is 0 or 1, anything would be equal.
@@ -50,7 +51,8 @@ def test_each_head_answers_as_it_does_by_itself(pooled, count):
 def test_maps_are_those_of_each_head(pooled):
     heads = {f"source_{seed}": _head(seed, pooled) for seed in range(3)}
     middle = _middle_features()
-    probabilities, maps = tf.function(GroupedHeads(heads).explained)(middle)
+    probabilities, within, maps = tf.function(GroupedHeads(heads).answers)(middle, with_maps=True)
+    assert within.numpy().all()  # no head has a distance
     assert maps.shape == (5, 3, 8, 8)
     for column, head in enumerate(heads.values()):
         features, probability = secondary.with_features(head)(middle, training=False)
@@ -59,8 +61,35 @@ def test_maps_are_those_of_each_head(pooled):
         np.testing.assert_allclose(probabilities[:, column], probability[:, 0], atol=2e-6)
 
 
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_head_with_a_distance_says_which_images_are_within_it(pooled):
+    heads = {f"source_{seed}": _head(seed, pooled) for seed in range(3)}
+    middle = _middle_features(count=12)
+    averaged = {
+        source: tf.reduce_mean(secondary.with_features(head)(middle, training=False)[0], (1, 2)).numpy()
+        for source, head in heads.items()
+    }
+    near = {source: fit_distance(averaged[source][:8], averaged[source], 0.5) for source in ("source_0", "source_2")}
+    answers = tf.function(GroupedHeads(heads, near).answers)(middle)
+    for column, source in enumerate(heads):
+        expected = np.ones(12, bool)
+        if source in near:
+            distances = squared_mahalanobis(averaged[source], fit_gaussian(averaged[source][:8]))
+            # The limit is an image's own distance: rounding may put that one on either side.
+            clear = np.abs(distances - near[source].limit) > 1e-3 * near[source].limit
+            assert 4 <= (distances <= near[source].limit).sum() <= 8
+            np.testing.assert_array_equal(
+                answers.within.numpy()[clear, column], (distances <= near[source].limit)[clear]
+            )
+        else:
+            np.testing.assert_array_equal(answers.within[:, column], expected)
+    plain = tf.function(GroupedHeads(heads).answers)(middle)
+    np.testing.assert_allclose(answers.probabilities, plain.probabilities, atol=1e-6)
+
+
 def test_without_heads_answers_have_no_columns():
-    probabilities, maps = tf.function(GroupedHeads({}).explained)(_middle_features())
+    probabilities, within, maps = tf.function(GroupedHeads({}).answers)(_middle_features(), with_maps=True)
+    assert within.shape == (5, 0)
     assert (probabilities.shape, maps.shape) == ((5, 0), (5, 0, 8, 8))
 
 
@@ -72,7 +101,7 @@ def test_heads_of_other_middle_features_are_refused_by_name():
 def test_the_graph_does_not_grow_with_the_heads():
     def nodes(count):
         heads = GroupedHeads({f"source_{seed}": _head(seed, True) for seed in range(count)})
-        graph = tf.function(heads.probabilities).get_concrete_function(tf.TensorSpec((None, *SHAPE))).graph
+        graph = tf.function(heads.answers).get_concrete_function(tf.TensorSpec((None, *SHAPE))).graph
         return len(graph.as_graph_def().node) + sum(len(one.node_def) for one in graph.as_graph_def().library.function)
 
     assert nodes(2) == nodes(12)

@@ -111,3 +111,12 @@ def test_an_empty_batch_has_no_verdict():
 def test_names_and_thresholds_of_different_number_are_refused():
     with pytest.raises(ValueError, match="3 source names but 2 thresholds"):
         verdicts(tf.zeros((1,)), tf.zeros((1, 3)), DETECTION, CLAIMS[:2], NAMES)
+
+
+def test_a_head_claims_no_image_that_is_too_far_from_its_source():
+    fake = tf.constant([0.9, 0.9, 0.9, 0.2], tf.float32)
+    probabilities = tf.constant([[0.95, 0.5, 0.0]] * 4, tf.float32)
+    within = tf.constant([[True, True, True], [False, True, True], [False, False, True], [False, False, True]])
+    decided = verdicts(fake, probabilities, DETECTION, CLAIMS, NAMES, within_distance=within)
+    # The strongest near enough; the next one; none of a fake; none of a real one.
+    assert [one.decode() for one in decided.numpy()] == [NAMES[0], NAMES[1], "unknown_generator", "real"]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from components.evaluator import calibration
 from components.evaluator.operating_point import OperatingPoint, choose_threshold
 from components.features.parameters import InputParameters
+from components.models.distances import fit_distance
 from components.models.parameters import LayerParameters
 from components.trainer import artifacts
 from components.trainer.augmentation_parameters import AugmentationParameters
@@ -338,3 +339,40 @@ def test_a_head_learns_from_augmented_copies_and_is_judged_on_the_images_themsel
     head = train_head(STRIPES, features, longer, inputs, parameters)
     assert len(head.scores["test"].scores) == splits["test"].count
     assert "train" not in head.scores
+
+
+# --- distances ---
+
+
+def test_a_head_knows_how_far_its_sources_images_are(splits, middle, tmp_path):
+    parameters = PARAMETERS.model_copy(update={"distance": "mahalanobis", "distance_rejection": 0.5})
+    head = train_head(STRIPES, middle[0], splits, INPUTS, parameters)
+    last = keras.Model(head.model.input, head.model.get_layer("aRelu_02").output)
+
+    def averaged(name):
+        own = splits[name].sources == STRIPES
+        return last(middle[0][name][own]).numpy().mean(axis=(1, 2))
+
+    expected = fit_distance(averaged("train"), averaged("eval"), 0.5)
+    np.testing.assert_allclose(head.distance.mean, expected.mean, atol=1e-4)
+    assert head.distance.limit == pytest.approx(expected.limit, rel=1e-2)
+    artifacts.write_module(tmp_path / "head", head, STRIPES)
+    assert artifacts.read_distance_of(tmp_path / "head").limit == head.distance.limit
+
+
+def test_a_head_without_a_distance_leaves_none_behind(trained_head, tmp_path):
+    artifacts.write_module(tmp_path, trained_head, STRIPES)
+    assert trained_head.distance is None
+    assert artifacts.read_distance_of(tmp_path) is None
+
+
+def test_a_distance_without_eval_images_of_the_source_is_refused_before_training(splits, middle):
+    others = splits["eval"].sources != STRIPES
+    eval_split = dataclasses.replace(
+        splits["eval"],
+        **{name: getattr(splits["eval"], name)[others] for name in ("labels", "sources", "paths")},
+    )
+    features = {**middle[0], "eval": middle[0]["eval"][others]}
+    parameters = PARAMETERS.model_copy(update={"distance": "mahalanobis"})
+    with pytest.raises(ValueError, match="distance: needs images of"):
+        train_head(STRIPES, features, {**splits, "eval": eval_split}, INPUTS, parameters)

@@ -6,7 +6,7 @@ import scipy.special
 
 from components.models.parameters import LayerParameters
 from components.models.secondary import build_secondary, with_features
-from components.open_set.heads import HeadReader
+from components.trainer.head_reader import HeadReader
 
 SIDE, CHANNELS = 8, 16
 
