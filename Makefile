@@ -41,7 +41,7 @@ format: setup
 	.venv/bin/ruff format .
 
 test: lint
-	.venv/bin/pytest $(SIDE_BY_SIDE)
+	.venv/bin/pytest $(SIDE_BY_SIDE) --durations 25
 
 test-fast: setup
 	.venv/bin/pytest -m "not e2e" $(SIDE_BY_SIDE)

@@ -1,4 +1,6 @@
-"""A primary module that is judged on perturbed copies as well: what is measured, and that the gate counts."""
+"""The recipe for few images, judged on perturbed copies as well: what is measured, and what the servable is like."""
+
+import json
 
 import numpy as np
 import pytest
@@ -12,12 +14,24 @@ KINDS = ("clean", "jpeg_75", "jpeg_95", "noise_10")
 
 @pytest.fixture(scope="module")
 def judged(dataset, tmp_path_factory):
-    """A run with one head that is judged on three kinds of copies: configuration, outcome, states."""
+    """A run with one head on residuals that is judged on three kinds of copies: configuration, outcome, states."""
     from pipeline.config import validate_config
     from pipeline.local import run_pipeline
 
     values = small_configuration(dataset, tmp_path_factory.mktemp("robustness") / "run", sources=CONFIGURED[:1])
-    values["primary"]["epochs"] = 1
+    augmentation = {"window": 32}
+    values |= {
+        "recipe": "few_images",
+        "primary": {"epochs": 1, "passes": 2, "augmentation": augmentation},
+        "secondary": {
+            "epochs": 1,
+            "copies": 2,
+            "augmentation": augmentation,
+            "distance": "mahalanobis",
+            "operating_point": {"rule": "target_fpr", "target_fpr": 0.1},
+        },
+        "verdict": {"uncertain_band": [0.45, 0.55]},
+    }
     values["evaluation"]["perturbations"] = {"jpeg_75": {"min_roc_auc": 0.0}, "jpeg_95": {}, "noise_10": {}}
     config, recorder = validate_config(values, "test"), Recorder()
     return config, run_pipeline(config, "beam", recorder), recorder.ended
@@ -92,3 +106,18 @@ def test_each_kind_of_copies_has_figures_of_its_own(judged):
     images = sum(outcome.report.data.counts["test"].values())
     assert counts == dict.fromkeys(KINDS, images)
     assert records["RobustnessEvaluator"].output("blessing").properties["blessed"] == 1
+
+
+def test_the_servable_holds_what_the_recipe_and_the_configuration_ask_for(judged):
+    config, outcome, _ = judged
+    version = max(config.serving_base.iterdir())
+    points = json.loads((version / "assets" / "operating_points.json").read_text())
+    assert points["input"]["representation"] == "residual"
+    assert points["uncertain_band"] == [0.45, 0.55]
+    labels = json.loads((version / "assets" / "label_map.json").read_text())
+    assert "uncertain" in labels["verdicts"]
+    primary, head = outcome.report.models
+    assert primary.name == "primary"
+    assert primary.calibration is not None
+    assert "target_fpr" in head.threshold_rule
+    assert "false-positive rate" in head.threshold_rule
