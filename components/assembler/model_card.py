@@ -159,6 +159,7 @@ def _model(name: str, record: ModelRecord) -> dict[str, Any]:
             "split": _SPLIT,
             **model_figures(scored.labels, scored.scores, scored.sources, threshold, description.calibration),
         }
+    distance = artifacts.read_distance_of(Path(record.model.uri))
     return {
         "name": name,
         "task": description.task,
@@ -166,6 +167,7 @@ def _model(name: str, record: ModelRecord) -> dict[str, Any]:
         "blessed": record.blessed,
         "operating_point": asdict(description.operating_point),
         "calibration": asdict(description.calibration) if description.calibration else None,
+        **({"distance": {"limit": distance.limit, "note": distance.note}} if distance else {}),
         "parameters": description.parameters,
         "training_seconds": description.training_seconds,
         "figures": figures,

@@ -133,7 +133,7 @@ def _points(models: Sequence[Mapping[str, Any]]) -> Table:
             model["name"],
             number(model["operating_point"]["threshold"], 4),
             str(model["operating_point"]["rule"]),
-            str(model["operating_point"]["note"]) or MISSING,
+            _operating_note(model),
             _calibration_note(model),
         )
         for model in models
@@ -186,6 +186,15 @@ def _calibration_error(overall: Mapping[str, Any]) -> str:
         return number(overall["ece"])
     before = "" if figures["before"] is None else f"; before calibration {number(figures['before'])}"
     return f"{_interval(figures['after'], number)}{before}"
+
+
+def _operating_note(model: Mapping[str, Any]) -> str:
+    """Returns the note on the threshold, and on the distance beyond which a head claims nothing."""
+    notes = [str(model["operating_point"]["note"])]
+    if model.get("distance"):
+        distance = model["distance"]
+        notes.append(f"only within squared distance {number(distance['limit'], 4)}: {distance['note']}")
+    return "; ".join(filter(None, notes)) or MISSING
 
 
 def _calibration_note(model: Mapping[str, Any]) -> str:
