@@ -83,10 +83,12 @@ def fit_module(
     if options.start is not None:
         start_from(model, options.start)
     weights = {split: class_weights(of_split, parameters.class_weights) for split, of_split in targets.items()}
-    if parameters.sampling == "balanced":  # batches are balanced already
+    if parameters.sampling != "shuffled":  # batches are balanced already
         weights["train"] = np.ones_like(weights["train"])
     labelled = {
-        split: in_order_of_paths(splits[split], LabelledInputs(inputs[split], targets[split], weights[split]))
+        split: in_order_of_paths(
+            splits[split], LabelledInputs(inputs[split], targets[split], weights[split], splits[split].sources)
+        )
         for split in ("train", "eval")
     }
     with options.replicas.scope():
@@ -144,7 +146,10 @@ def _learner(
 def in_order_of_paths(split: Split, labelled: LabelledInputs) -> LabelledInputs:
     """Counts the images of a split by their paths, so that what is learnt does not depend on the order of its files."""
     order = np.argsort(split.paths, kind="stable")
-    return LabelledInputs(SelectedInputs(labelled.inputs, order), labelled.targets[order], labelled.weights[order])
+    sources = None if labelled.sources is None else labelled.sources[order]
+    return LabelledInputs(
+        SelectedInputs(labelled.inputs, order), labelled.targets[order], labelled.weights[order], sources
+    )
 
 
 def start_from(model: keras.Model, trained: keras.Model) -> None:

@@ -23,7 +23,7 @@ from components.trainer.checkpoints import Checkpoint, TrainingState
 from components.trainer.history import History, rank, report, summarise
 from components.trainer.inputs import ModelInputs
 from components.trainer.parameters import TrainingParameters
-from components.trainer.sampling import epoch_order
+from components.trainer.sampling import epoch_order, even_batches
 from components.trainer.strategies import Replicas
 
 _logger = logging.getLogger(__name__)
@@ -39,11 +39,13 @@ class LabelledInputs:
         inputs: of the model.
         targets: int32 (count,): 0 or 1; for a softmax the index of the class.
         weights: float32 (count,), weight of each image in the loss.
+        sources: (count,), the source of each image; None where it is not known.
     """
 
     inputs: ModelInputs
     targets: np.ndarray
     weights: np.ndarray
+    sources: np.ndarray | None = None
 
 
 def train(
@@ -179,9 +181,11 @@ class Learner:
 
     def _run_pass(self, training: LabelledInputs, number: int) -> float:
         """Takes a step on each batch of a pass over the split; returns the mean loss over its images."""
-        order = epoch_order(training.targets, self._parameters.sampling, self._parameters.seed, number)
+        order = epoch_order(
+            training.targets, self._parameters.sampling, self._parameters.seed, number, training.sources
+        )
         # Sorted within the batch: reads from a file go forward, and the order inside a batch does not matter.
-        batches = [np.sort(batch) for batch in _batches(order, self._parameters.batch_size)]
+        batches = [np.sort(batch) for batch in even_batches(order, self._parameters.batch_size)]
         bundle, losses = self._replicas.bundle, []
         shared = self._shared(training.inputs.in_epoch(number), batches)
         for step, (batch, shares, arrays) in enumerate(shared, number * len(batches)):

@@ -53,8 +53,9 @@ class TrainingParameters(Parameters):
             copies of each image as `copies` says.
         copies: of each image, whose middle features a head is trained on; used only with augmentation.
         class_weights: "balanced" gives all classes the same total weight in the loss; "none" as published.
-        sampling: "shuffled", every image once an epoch; or "balanced", every class equally often in epochs of the same
-            length. Balanced training batches need no class weights, which then apply to the eval split alone.
+        sampling: "shuffled", every image once an epoch; "balanced", every class equally often in epochs of the same
+            length, and in every batch; or "sources", the same, and within each class every source. Balanced training
+            batches need no class weights, which then apply to the eval split alone.
         seed: of initial weights and shuffling.
         deterministic: the same seed gives the same weights on the same machine, bit by bit.
         precision: "float32"; or, for GPUs, "bfloat16" or "float16", in which convolutions and activations of a training
@@ -85,7 +86,7 @@ class TrainingParameters(Parameters):
     augmentation: AugmentationParameters = AugmentationParameters()
     copies: int = Field(default=8, ge=1, le=1000)
     class_weights: Literal["balanced", "none"] = "balanced"
-    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    sampling: Literal["shuffled", "balanced", "sources"] = "shuffled"
     seed: int = Field(default=2021, ge=0, lt=2**31)
     deterministic: bool = True
     precision: Precision = "float32"

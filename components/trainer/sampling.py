@@ -7,30 +7,50 @@ epoch n what it would have drawn without the interruption.
 import numpy as np
 
 
-def epoch_order(targets: np.ndarray, sampling: str, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    targets: np.ndarray, sampling: str, seed: int, epoch: int, sources: np.ndarray | None = None
+) -> np.ndarray:
     """Returns the order of one epoch.
 
     Args:
         targets: int (count,), the class of each image.
         sampling: "shuffled", every image once; "balanced", every class equally often, within one image: images of
-            larger classes are left out by turns of the draw, those of smaller classes come again.
+            larger classes are left out by turns of the draw, those of smaller classes come again; "sources", the same,
+            and within each class every source equally often. Of the latter two, classes and sources take turns, so that
+            every batch holds them evenly: batch normalisation sees the same mixture in each.
         seed: of the training.
         epoch: from 0.
+        sources: (count,), the source of each image; used by "sources" alone.
 
     Returns:
         int64 (count,): indices of images.
+
+    Raises:
+        ValueError: if "sources" is asked for without them.
     """
     draw = np.random.default_rng((seed, epoch))
     if sampling == "shuffled":
         return draw.permutation(len(targets))
-    classes = np.unique(targets)
-    # Which classes get one image more than others is drawn too: no class does so in every epoch.
-    extra = set(draw.permutation(len(classes))[: len(targets) % len(classes)].tolist())
-    chosen = [
-        _draw_evenly(np.flatnonzero(targets == value), len(targets) // len(classes) + (number in extra), draw)
-        for number, value in enumerate(classes)
-    ]
-    return draw.permutation(np.concatenate(chosen))
+    if sampling == "sources" and sources is None:
+        raise ValueError("sampling: must not be 'sources' where the sources of images are not known. Take 'balanced'.")
+    members = [np.flatnonzero(targets == value) for value in np.unique(targets)]
+    orders = []
+    for of_class, count in zip(members, _even_shares(len(targets), len(members), draw), strict=True):
+        groups = [of_class] if sampling == "balanced" or sources is None else _by_value(of_class, sources[of_class])
+        shares = _even_shares(count, len(groups), draw)
+        orders.append(
+            _interleaved([_draw_evenly(group, share, draw) for group, share in zip(groups, shares, strict=True)])
+        )
+    return _interleaved(orders)
+
+
+def even_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cuts an order into as few batches as hold it, none larger than `size`, of as even sizes as can be.
+
+    A last batch of a few images would take a step as long as any other, and move the statistics of batch normalisation
+    as far.
+    """
+    return np.array_split(order, -(-len(order) // size))
 
 
 def class_weights(targets: np.ndarray, rule: str) -> np.ndarray:
@@ -50,7 +70,25 @@ def class_weights(targets: np.ndarray, rule: str) -> np.ndarray:
     return (len(targets) / (len(counts) * counts))[numbers].astype(np.float32)
 
 
+def _interleaved(lists: list[np.ndarray]) -> np.ndarray:
+    """Spreads each list evenly over the whole: any stretch holds the lists in the shares of their lengths."""
+    places = np.concatenate([(np.arange(len(one)) + 0.5) / len(one) for one in lists])
+    return np.concatenate(lists)[np.argsort(places, kind="stable")]
+
+
+def _even_shares(count: int, parts: int, draw: np.random.Generator) -> list[int]:
+    """Divides a count; which parts get one more than others is drawn, so that none does so in every epoch."""
+    extra = set(draw.permutation(parts)[: count % parts].tolist())
+    return [count // parts + (number in extra) for number in range(parts)]
+
+
+def _by_value(members: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
+    return [members[values == value] for value in np.unique(values)]
+
+
 def _draw_evenly(members: np.ndarray, count: int, draw: np.random.Generator) -> np.ndarray:
     """Draws `count` of the members, none twice before every other came as often."""
+    if not count:
+        return members[:0]
     rounds = -(-count // len(members))
     return np.concatenate([draw.permutation(members) for _ in range(rounds)])[:count]

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from components.trainer.sampling import class_weights, epoch_order
+from components.trainer.sampling import class_weights, epoch_order, even_batches
 
 TWO_TO_ONE = np.array([0] * 20 + [1] * 10)
 
@@ -60,3 +60,47 @@ def test_where_classes_do_not_divide_the_epoch_they_differ_by_one_image_and_by_t
     counts = [Counter(targets[epoch_order(targets, "balanced", 1, epoch)].tolist()) for epoch in range(20)]
     assert all(sorted(count.values()) == [3, 3, 4] for count in counts)
     assert {max(count, key=count.__getitem__) for count in counts} == {0, 1, 2}
+
+
+# --- batches that hold classes and sources evenly ---
+
+SOURCES = np.array(["camera"] * 14 + ["phone"] * 6 + ["gan_a"] * 7 + ["gan_b"] * 3)
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_every_batch_of_a_balanced_epoch_holds_both_classes_evenly(epoch):
+    order = epoch_order(TWO_TO_ONE, "balanced", 1, epoch)
+    for batch in even_batches(order, 10):
+        assert TWO_TO_ONE[batch].sum() == 5
+
+
+@pytest.mark.parametrize("epoch", range(5))
+def test_sources_come_equally_often_within_their_class(epoch):
+    targets = TWO_TO_ONE
+    order = epoch_order(targets, "sources", 1, epoch, SOURCES)
+    counts = Counter(SOURCES[order].tolist())
+    assert len(order) == 30
+    assert counts["camera"] + counts["phone"] == counts["gan_a"] + counts["gan_b"] == 15
+    assert {counts["camera"], counts["phone"]} == {counts["gan_a"], counts["gan_b"]} == {7, 8}
+    for batch in even_batches(order, 8):
+        in_batch = Counter(SOURCES[batch].tolist())
+        assert all(1 <= in_batch[source] <= 3 for source in ("camera", "phone", "gan_a", "gan_b"))
+
+
+def test_more_sources_than_places_take_turns():
+    targets, sources = np.array([0] * 5 + [1]), np.arange(6)
+    seen = {int(image) for epoch in range(20) for image in epoch_order(targets, "sources", 1, epoch, sources)}
+    assert seen == set(range(6))
+    assert all(len(epoch_order(targets, "sources", 1, epoch, sources)) == 6 for epoch in range(20))
+
+
+def test_sources_that_are_not_known_cannot_be_balanced():
+    with pytest.raises(ValueError, match="must not be 'sources' where"):
+        epoch_order(TWO_TO_ONE, "sources", 1, 0)
+
+
+@pytest.mark.parametrize(("count", "size", "sizes"), [(294, 32, [30] * 4 + [29] * 6), (64, 32, [32, 32]), (3, 64, [3])])
+def test_batches_are_as_even_as_can_be(count, size, sizes):
+    batches = even_batches(np.arange(count), size)
+    assert [len(batch) for batch in batches] == sizes
+    np.testing.assert_array_equal(np.concatenate(batches), np.arange(count))
