@@ -27,10 +27,10 @@ def dying_batches(self, indices):
             os.kill(os.getpid(), signal.SIGKILL)
         yield batch
 
-def spied_order(targets, sampling, seed, epoch):
+def spied_order(targets, sampling, seed, epoch, sources):
     if epoch == 2:
         inputs.KeptInputs.batches = dying_batches
-    return order(targets, sampling, seed, epoch)
+    return order(targets, sampling, seed, epoch, sources)
 
 loop.epoch_order = spied_order
 """
