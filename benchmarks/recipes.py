@@ -48,7 +48,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "constant learning rate, best epoch": {
         "primary": {"schedule": "constant", "learning_rate": 1e-3, "monitor": "roc_auc", "early_stopping": 10}
     },
-    "a quarter of the steps": {"primary": {"epochs": 5}},
+    "shuffled batches": {"primary": {"sampling": "shuffled"}},
+    "twice the steps": {"primary": {"epochs": 20}},
     "paper, pixel": {"recipe": "paper", "input": {"representation": "pixel", "size": 128}},
     "paper, dct": {"recipe": "paper", "input": {"representation": "dct", "size": 128}},
 }

@@ -23,14 +23,14 @@ _PAPER_TRAINING = {
     "calibration": "none",
     "operating_point": {"rule": "fixed", "threshold": 0.5},
 }
-_WINDOWS = {"window": 128, "crop": "random", "flip": True, "jpeg": 0.7, "jpeg_range": [60, 100]}
+_WINDOWS = {"window": 128, "crop": "random", "flip": True, "jpeg": 0.6, "jpeg_range": [60, 100]}
 
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {"primary": _PAPER_TRAINING, "secondary": _PAPER_TRAINING},
     "few_images": {
         "input": {"representation": "residual", "size": 256},
         "primary": {
-            "epochs": 20,
+            "epochs": 10,
             "passes": 20,
             "monitor": "last",
             "batch_size": 32,
