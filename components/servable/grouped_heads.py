@@ -66,7 +66,8 @@ class GroupedHeads(tf.Module):
         self._pooled = bool(models) and any(
             isinstance(one, keras.layers.GlobalAveragePooling2D) for one in models[0].layers
         )
-        *self._map_shape, channels = models[0].get_layer(secondary.LAST_LAYER).output.shape[1:] if models else (0, 0, 0)
+        last = models[0].get_layer(secondary.LAST_LAYER).output.shape[1:] if models else (0, 0, 0)
+        self._map_shape, channels = tuple(last[:2]), last[2]
         given = [(distances or {}).get(source) for source in heads]
         # Without any distance nothing is computed of it.
         self._distances = (
