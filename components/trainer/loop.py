@@ -184,6 +184,8 @@ class Learner:
         order = epoch_order(
             training.targets, self._parameters.sampling, self._parameters.seed, number, training.sources
         )
+        # Devices whose shares differ in size would not do the same things in the same order: the odd ones wait a pass.
+        order = order[: len(order) - len(order) % self._replicas.count]
         # Sorted within the batch: reads from a file go forward, and the order inside a batch does not matter.
         batches = [np.sort(batch) for batch in even_batches(order, self._parameters.batch_size)]
         bundle, losses = self._replicas.bundle, []

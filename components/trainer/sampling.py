@@ -4,7 +4,11 @@ Everything is a function of (seed, epoch), never of what was drawn before: a tra
 epoch n what it would have drawn without the interruption.
 """
 
+import math
+
 import numpy as np
+
+_UNIT = 8  # images
 
 
 def epoch_order(
@@ -45,12 +49,15 @@ def epoch_order(
 
 
 def even_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """Cuts an order into as few batches as hold it, none larger than `size`, of as even sizes as can be.
+    """Cuts an order into as few batches as hold it, none larger than `size`, of about even sizes.
 
     A last batch of a few images would take a step as long as any other, and move the statistics of batch normalisation
-    as far.
+    as far. Sizes are multiples of up to 8, but for the last one: devices that train together then take equal shares.
     """
-    return np.array_split(order, -(-len(order) // size))
+    unit, count = math.gcd(size, _UNIT), -(-len(order) // size)
+    units = np.full(count, len(order) // unit // count)
+    units[: len(order) // unit % count] += 1
+    return np.split(order, np.cumsum(units * unit)[:-1])
 
 
 def class_weights(targets: np.ndarray, rule: str) -> np.ndarray:

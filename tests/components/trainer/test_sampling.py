@@ -99,8 +99,17 @@ def test_sources_that_are_not_known_cannot_be_balanced():
         epoch_order(TWO_TO_ONE, "sources", 1, 0)
 
 
-@pytest.mark.parametrize(("count", "size", "sizes"), [(294, 32, [30] * 4 + [29] * 6), (64, 32, [32, 32]), (3, 64, [3])])
-def test_batches_are_as_even_as_can_be(count, size, sizes):
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"),
+    [
+        (294, 32, [32] * 6 + [24] * 3 + [30]),
+        (72, 16, [16] * 4 + [8]),
+        (64, 32, [32, 32]),
+        (3, 64, [3]),
+        (10, 9, [5, 5]),
+    ],
+)
+def test_batches_are_about_even(count, size, sizes):
     batches = even_batches(np.arange(count), size)
     assert [len(batch) for batch in batches] == sizes
     np.testing.assert_array_equal(np.concatenate(batches), np.arange(count))
