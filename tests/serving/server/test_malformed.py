@@ -254,4 +254,6 @@ def test_malformed_requests_harm_no_other_request(storm):
 
 @pytest.mark.e2e
 def test_malformed_requests_leave_no_memory_behind(storm):
-    assert 0 < storm.last_megabytes <= 1.1 * storm.warm_megabytes + 50
+    # What allocators keep depends on how many large requests happened to be at work at once; a leak grows with each of
+    # the 18,000 that follow: 20 kB a request would be seen.
+    assert 0 < storm.last_megabytes <= 1.25 * storm.warm_megabytes + 50
