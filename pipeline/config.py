@@ -21,6 +21,7 @@ from components.open_set.parameters import OpenSetParameters
 from components.parameters import Parameters
 from components.robustness.perturbations import check_name
 from components.servable.parameters import VerdictParameters
+from components.trainer.augmentation_parameters import require_window
 from components.trainer.parameters import BaselineParameters, TrainingParameters
 from components.validator.parameters import ValidationParameters
 from pipeline.config_problems import sentence
@@ -180,6 +181,15 @@ class PipelineConfig(Parameters):
                 f"baselines: {', '.join(attributing)} needs sources to attribute images to, got none. "
                 "Name them under sources, or choose task: detection."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _usable_windows(self) -> "PipelineConfig":
+        for name, training in (("primary", self.primary), ("secondary", self.secondary)):
+            try:
+                require_window(self.input, training.augmentation)
+            except ValueError as error:
+                raise ValueError(f"{name}.{error}") from error
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from components.features.parameters import InputParameters
 from components.parameters import Parameters
 
 _RANGES = {
@@ -66,3 +67,16 @@ class AugmentationParameters(Parameters):
     def changes_images(self) -> bool:
         """Whether anything may happen at all."""
         return self != AugmentationParameters()
+
+
+def require_window(inputs: InputParameters, augmentation: AugmentationParameters) -> int:
+    """Returns the size of the windows that are trained on.
+
+    Raises:
+        ValueError: if it is larger than the model's, or other than it for a representation with statistics.
+    """
+    window = augmentation.window or inputs.size
+    if window > inputs.size or (window < inputs.size and not inputs.pooled):
+        rule = f"at most input.size, {inputs.size}" if inputs.pooled else f"input.size, {inputs.size}, for spectra"
+        raise ValueError(f"augmentation.window: must be {rule}, got {window}. Lower it, or leave it out.")
+    return window

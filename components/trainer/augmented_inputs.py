@@ -12,7 +12,7 @@ from components.features.preprocessing import features_without_statistics
 from components.features.transform import TransformFunction
 from components.trainer.ahead import computed_ahead
 from components.trainer.augmentation import make_augment
-from components.trainer.augmentation_parameters import AugmentationParameters
+from components.trainer.augmentation_parameters import AugmentationParameters, require_window
 from components.trainer.encoded_images import EncodedImages
 from components.trainer.examples import Split, image_batches
 from components.trainer.inputs import Batch, MemoryBudget, ModelInputs, SameInputs
@@ -128,19 +128,6 @@ class _Epoch(SameInputs):
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; augments ahead of what is asked for."""
         return computed_ahead(lambda batch: self._get(batch, self._seeds[batch]), indices)
-
-
-def require_window(inputs: InputParameters, augmentation: AugmentationParameters) -> int:
-    """Returns the size of the windows that are trained on.
-
-    Raises:
-        ValueError: if it is larger than the model's, or other than it for a representation with statistics.
-    """
-    window = augmentation.window or inputs.size
-    if window > inputs.size or (window < inputs.size and not inputs.pooled):
-        rule = f"at most input.size, {inputs.size}" if inputs.pooled else f"input.size, {inputs.size}, for spectra"
-        raise ValueError(f"augmentation.window: must be {rule}, got {window}. Lower it, or leave it out.")
-    return window
 
 
 class _EpochlessImages:

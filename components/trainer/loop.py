@@ -331,10 +331,6 @@ def _judge(logits: np.ndarray, labelled: LabelledInputs) -> tuple[float, float]:
     return loss, float(np.mean(defined)) if defined else float("nan")
 
 
-def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """Cuts an order into batches; the last one may be smaller, none is dropped."""
-    return [order[start : start + size] for start in range(0, len(order), size)]
-
-
 def _in_order(count: int, size: int) -> list[np.ndarray]:
-    return _batches(np.arange(count), size)
+    """Cuts all images into batches in their order; the last one may be smaller, none is dropped."""
+    return np.split(np.arange(count), range(size, count, size))

@@ -21,7 +21,8 @@ from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models.any_size import of_any_size
 from components.models.primary import MIDDLE_LAYER
-from components.trainer.augmented_inputs import AugmentedInputs, require_window
+from components.trainer.augmentation_parameters import require_window
+from components.trainer.augmented_inputs import AugmentedInputs
 from components.trainer.examples import Split
 from components.trainer.inputs import DecodedInputs, MemoryBudget, ModelInputs, allocate
 from components.trainer.parameters import TrainingParameters
@@ -67,9 +68,7 @@ def extract_middle_features(
         decoded: ModelInputs
         if name == "train" and training.augmentation.changes_images:
             copies, shape = training.copies, inputs.window(require_window(inputs, training.augmentation))
-            decoded = AugmentedInputs(
-                split, transform, inputs, training.augmentation, training.seed, MemoryBudget(0), folder
-            )
+            decoded = AugmentedInputs(split, transform, inputs, training.augmentation, training.seed, budget, folder)
         else:
             copies, shape = 1, primary.input_shape[1:]
             decoded = DecodedInputs(split, transform, inputs.representation, folder)

@@ -58,3 +58,10 @@ def test_filling_leaves_the_recipe_as_it_is():
     before = repr(RECIPES)
     validate_config({**MINIMAL, "recipe": "few_images", "primary": {"augmentation": {"jpeg": 0.1}}}, "demo.yaml")
     assert repr(RECIPES) == before
+
+
+def test_a_window_that_models_cannot_learn_from_is_refused_before_anything_runs():
+    with pytest.raises(
+        ConfigurationError, match=r"primary\.augmentation\.window: must be input\.size, 256, for spectra"
+    ):
+        validate_config({**MINIMAL, "recipe": "few_images", "input": {"representation": "dct"}}, "demo.yaml")
