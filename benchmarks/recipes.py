@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path, help="image tree: real/<source>/, fake/<source>/")
     parser.add_argument("--recipe", nargs="+", choices=VARIANTS, default=["few_images"], metavar="NAME",
-                        help=f"rows: {', '.join(VARIANTS)}; default: few_images")  # fmt: skip
+                        help=f"rows: {'; '.join(VARIANTS)}; default: few_images")  # fmt: skip
     parser.add_argument("--folds", nargs="+", type=int, choices=range(FOLDS), default=range(FOLDS), metavar="N",
                         help="some of the five folds; default: all")  # fmt: skip
     parser.add_argument("--heads", action="store_true", help="train a head for every fake source, too")

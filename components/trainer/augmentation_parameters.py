@@ -78,5 +78,5 @@ def require_window(inputs: InputParameters, augmentation: AugmentationParameters
     window = augmentation.window or inputs.size
     if window > inputs.size or (window < inputs.size and not inputs.pooled):
         rule = f"at most input.size, {inputs.size}" if inputs.pooled else f"input.size, {inputs.size}, for spectra"
-        raise ValueError(f"augmentation.window: must be {rule}, got {window}. Lower it, or leave it out.")
+        raise ValueError(f"augmentation.window: must be {rule}, got {window}. Change one of them.")
     return window
