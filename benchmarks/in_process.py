@@ -42,7 +42,7 @@ class InProcess:
 @contextmanager
 def in_process(servable: Path, cores: Sequence[int]) -> Iterator[InProcess]:
     """Starts the yardstick, bound to some processors."""
-    from tests.load import at_cores
+    from tests.support.load import at_cores
 
     with at_cores(cores):
         process = subprocess.Popen(  # noqa: S603 (our own words)
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     """Answers commands until standard input ends."""
     from serving.model import Servable
     from serving.versions import find_version
-    from tests.load import textured_jpegs
+    from tests.support.load import textured_jpegs
 
     servable = Servable(find_version(Path(arguments[0])))
     images = textured_jpegs(IMAGES)

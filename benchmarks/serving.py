@@ -41,7 +41,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from benchmarks.in_process import IMAGES, ROOT, InProcess, in_process
-from tests.load import (
+from tests.support.load import (
     Reply,
     ServerProcess,
     Wire,

@@ -40,7 +40,7 @@ def prepared_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Real images are noise, fakes are noise with every pixel doubled (smooth_a) or with dark rows (stripes_b): a
     few steps of training tell them apart. Files are larger than the window; every split has two shards.
     """
-    from tests.images import write_dataset
+    from tests.support.images import write_dataset
 
     folder = tmp_path_factory.mktemp("dataset")
     for span, counts in SPANS.items():
@@ -102,6 +102,6 @@ def train_images(splits: dict) -> list[bytes]:
 @pytest.fixture(scope="session")
 def transform_graph(analyse: Callable[..., str], train_images: list[bytes]) -> str:
     """The exported preprocessing graph of span 1, as the TransformGraph artifact holds it."""
-    from tests.images import SIZE
+    from tests.support.images import SIZE
 
     return analyse(train_images, SIZE)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.dct_statistics import published_loop
-from tests.images import SIZE, encode, log_spectrum_by_scipy, noise
+from tests.support.images import SIZE, encode, log_spectrum_by_scipy, noise
 
 
 def test_the_published_loop_gives_mean_and_population_variance_of_every_coefficient():

@@ -52,7 +52,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if any(options.values()):
         yield Target(options["grpc"], options["rest"], model)
         return
-    from tests.small_servable import export_servable
+    from tests.support.small_servable import export_servable
 
     base = tmp_path_factory.mktemp("conformance") / model
     export_servable(base / "7")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import CONFIGURED, small_configuration
-from tests.kubeflow_harness import Package, Run
-from tests.mariadb import DATABASE, PASSWORD, USER, mariadb_server
+from tests.support.kubeflow_harness import Package, Run
+from tests.support.mariadb import DATABASE, PASSWORD, USER, mariadb_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

@@ -157,7 +157,7 @@ def test_a_server_that_drains_is_not_ready_although_it_answers(probe, tmp_path):
 
 @pytest.mark.e2e
 def test_the_embedded_server_is_ready_by_the_same_probe(probe, tmp_path):
-    from tests.small_servable import VERSION, export_servable
+    from tests.support.small_servable import VERSION, export_servable
 
     model_base = tmp_path / MODEL
     export_servable(model_base / str(VERSION))

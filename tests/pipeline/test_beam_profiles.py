@@ -85,7 +85,7 @@ def examples(tmp_path_factory):
     """A few images as ImportExampleGen leaves them."""
     from tfx.types import artifact_utils, standard_artifacts
 
-    from tests.images import write_dataset
+    from tests.support.images import write_dataset
 
     folder = tmp_path_factory.mktemp("examples")
     write_dataset(folder / "span-1", (12, 4, 4), seed=1)
@@ -181,7 +181,7 @@ def spectra(graph):
     import tensorflow as tf
 
     from components.features.transform import ExportedTransform
-    from tests.images import encode, noise
+    from tests.support.images import encode, noise
 
     transform = ExportedTransform(graph)
     return tf.function(transform.__call__)(tf.constant([encode(noise(seed)) for seed in (90, 91)]))["dct"].numpy()

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.config import ConfigurationError, validate_config
 from pipeline.dataset_check import require_dataset, with_resolved_span
-from tests.images import REAL, SIZE, SMOOTH, STRIPES
-from tests.small_dataset import prepare_small
+from tests.support.images import REAL, SIZE, SMOOTH, STRIPES
+from tests.support.small_dataset import prepare_small
 
 MINIMAL = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo"}
 

@@ -20,9 +20,9 @@ from pipeline import evaluation
 from pipeline.cli import main
 from pipeline.evaluation import EvaluationOptions, evaluate
 from pipeline.evaluation_data import Record, open_dataset, perturbed, read_records
-from tests.images import SIZE, encode, noise
-from tests.published_files import describe, made_up, probabilities, write_file
-from tests.servable_answers import verdicts_by_hand
+from tests.support.images import SIZE, encode, noise
+from tests.support.published_files import describe, made_up, probabilities, write_file
+from tests.support.servable_answers import verdicts_by_hand
 
 REAL, FIRST, SECOND, UNSEEN = "real_camera", "first", "second_celeba", "unseen_web"
 COUNTS = {"test": {REAL: 11, FIRST: 10, SECOND: 9}, "testonly": {UNSEEN: 7}}

@@ -10,7 +10,7 @@ from PIL import Image
 from serving import contract
 from serving.server.lifecycle import running_server
 from serving.server.options import ServerOptions
-from tests.small_servable import COLOURS, VERSION, export_servable
+from tests.support.small_servable import COLOURS, VERSION, export_servable
 
 
 def encoded(colour, size=(16, 16), image_format="PNG"):

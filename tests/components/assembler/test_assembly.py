@@ -13,8 +13,8 @@ from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.models.distances import SourceDistance
 from components.trainer import artifacts
-from tests import modules
-from tests.images import SIZE, SMOOTH, STRIPES, encode, noise
+from tests.support import modules
+from tests.support.images import SIZE, SMOOTH, STRIPES, encode, noise
 
 INPUTS = InputParameters(representation="dct", size=SIZE)
 UNBLESSED = "mixed_c"

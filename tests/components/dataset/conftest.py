@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 SIDE = 32
 

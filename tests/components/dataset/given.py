@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from components.features import names
-from tests.images import noise
+from tests.support.images import noise
 
 _NUMBERS = (names.LABEL, names.HEIGHT, names.WIDTH, names.GIVEN_HEIGHT, names.GIVEN_WIDTH, names.RECOMPRESSION)
 _STRINGS = (names.IMAGE_BYTES, names.SOURCE, names.PATH, names.FORMAT, names.COLOUR_MODE, names.COMPRESSION)

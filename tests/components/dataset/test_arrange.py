@@ -11,7 +11,7 @@ from components.dataset.prepare import prepare
 from components.dataset.tree import scan_tree
 from pipeline.arguments import build_parser
 from pipeline.cli import main
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 COUNT = 5
 

@@ -17,7 +17,7 @@ from components.dataset.images import ImageRejectedError, decode_image
 from components.dataset.manifest import Manifest
 from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 SIDE = 32
 LIMITS = {"size": SIDE, "max_image_bytes": 100_000, "max_image_pixels": 10_000}

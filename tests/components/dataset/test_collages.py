@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from components.dataset.collages import CollageParameters, split_collages
 from pipeline.cli import main
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 TILE = 16
 

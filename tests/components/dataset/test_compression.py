@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from components.dataset.compression import describe_compression
-from tests.images import noise
+from tests.support.images import noise
 
 
 def described(image: Image.Image, image_format: str, **options) -> str:

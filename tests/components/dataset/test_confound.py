@@ -11,7 +11,7 @@ from components.errors import StepRefusedError
 from components.features import names
 from pipeline.cli import main
 from tests.components.dataset.given import records, tree_of_formats, write_images
-from tests.images import noise
+from tests.support.images import noise
 
 SIDE = 32
 FORMAT_SENTENCE = "file format alone tells real from fake for 100 % of the images"

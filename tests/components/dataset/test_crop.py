@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from components.dataset.crop import crop_pixels, crop_window
-from tests.images import noise
+from tests.support.images import noise
 
 
 def coordinates(height: int, width: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from components.dataset.perturb import (
     draw_perturbations,
 )
 from components.dataset.seeds import stream
-from tests.images import noise
+from tests.support.images import noise
 
 DRAWS = 2000
 

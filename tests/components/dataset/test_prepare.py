@@ -24,7 +24,7 @@ from components.dataset.parameters import PreparationParameters
 from components.dataset.perturb import ORDER
 from components.dataset.prepare import prepare
 from components.features import names
-from tests.images import central_window, encode, noise
+from tests.support.images import central_window, encode, noise
 
 SIDE = 32
 SPLITS = ("train", "eval", "test", "testonly")

@@ -14,7 +14,7 @@ from pipeline.arguments import build_parser
 from pipeline.cli import main
 from pipeline.config import load_config
 from tests.conftest import REPOSITORY
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 GUIDE = REPOSITORY / "docs" / "published-datasets.md"
 CONFIGS = {name: REPOSITORY / "configs" / f"{name}.yaml" for name in ("ganfp", "faceshqplus")}

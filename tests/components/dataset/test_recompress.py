@@ -10,7 +10,7 @@ from components.dataset.prepare import prepare
 from components.dataset.recompress import encode_alike
 from components.features import names
 from tests.components.dataset.given import records, tree_of_formats
-from tests.images import central_window, noise
+from tests.support.images import central_window, noise
 
 SIDE = 32
 

@@ -24,7 +24,7 @@ from components.dataset.reference_perturb import (
 )
 from components.features import names
 from pipeline.cli import build_parser
-from tests.images import noise
+from tests.support.images import noise
 
 SIDE = 32
 DRAWS = 2000

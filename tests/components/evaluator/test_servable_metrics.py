@@ -9,7 +9,7 @@ import sklearn.metrics
 
 from components.evaluator.servable_metrics import evaluation_figures, notes
 from components.evaluator.servable_scores import Answers, ServableScores, categorise, match_heads
-from tests.servable_answers import PROGAN, REAL, SNGAN, UNSEEN, make_scores
+from tests.support.servable_answers import PROGAN, REAL, SNGAN, UNSEEN, make_scores
 
 
 @pytest.fixture(scope="module")

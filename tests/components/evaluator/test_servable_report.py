@@ -15,7 +15,7 @@ from components.evaluator.report_text import share
 from components.evaluator.servable_files import FORMAT, file_names, replacing, require_replaceable
 from components.evaluator.servable_metrics import evaluation_figures
 from components.evaluator.servable_report import render_evaluation
-from tests.servable_answers import PROGAN, REAL, SNGAN, UNSEEN, make_scores
+from tests.support.servable_answers import PROGAN, REAL, SNGAN, UNSEEN, make_scores
 
 HOSTILE = '<script>alert("x")</script>&$\\frac{1'
 

@@ -18,7 +18,7 @@ from components.example_validator.given_files import read_given_files
 from components.example_validator.parameters import ConfoundParameters
 from components.features import names
 from components.features.confound import NOT_JPEG, GivenFile
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 FORMAT_SENTENCE = "file format alone tells real from fake for 100 % of the images"
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.features.image import decode_windows, grey, pixels
-from tests.images import central_window, encode, noise
+from tests.support.images import central_window, encode, noise
 
 SIZE = 16
 

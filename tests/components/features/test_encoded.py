@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from components.features.image import decode_windows
 from serving import contract, images
-from tests.images import central_window, noise
+from tests.support.images import central_window, noise
 
 SIZE = 16
 RGB = Image.fromarray(noise(1, 21, 30)).resize((29, 22), Image.Resampling.BICUBIC)

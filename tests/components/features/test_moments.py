@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from components.features import dct, image, moments
 from components.features.moments import batch_sums, mean_and_variance
-from tests.images import log_spectrum_by_scipy, noise
+from tests.support.images import log_spectrum_by_scipy, noise
 
 COUNT = 11
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.features import orientation
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 JPEG = encode(noise(1, 22, 29), "JPEG")  # Pillow writes a JFIF segment first
 JFIF_END = 2 + 2 + 16

@@ -6,7 +6,7 @@ from PIL import Image
 
 from components.features.residual import residuals
 from components.features.transform import ExportedTransform
-from tests.images import SIZE, central_window, encode, log_spectrum_by_scipy, noise
+from tests.support.images import SIZE, central_window, encode, log_spectrum_by_scipy, noise
 
 
 def transformed(graph: str, images: list[bytes]) -> dict[str, np.ndarray]:

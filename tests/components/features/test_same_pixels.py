@@ -18,7 +18,7 @@ from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
 from components.features import names
 from components.features.image import decode_windows
-from tests.images import central_window, noise
+from tests.support.images import central_window, noise
 
 SIZE, HEIGHT, WIDTH = 16, 23, 30
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))

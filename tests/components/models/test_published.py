@@ -7,7 +7,7 @@ import pytest
 
 from components.models.primary import MIDDLE_LAYER
 from components.models.published import PublishedFileError, differing_layers, read_published
-from tests.published_files import describe, made_up, probabilities, write_file, write_published
+from tests.support.published_files import describe, made_up, probabilities, write_file, write_published
 
 SIZE = 32
 

@@ -6,7 +6,7 @@ import pytest
 
 from components.monitoring.classes import classes_of, is_score
 from serving.request_log.columns import ImageColumns
-from tests.request_logs import entries
+from tests.support.request_logs import entries
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from components.monitoring.classes import classes_of
 from components.monitoring.divergence import compare, noise_floor, threshold_of
 from components.monitoring.parameters import ColumnThresholds, MonitoringParameters
 from components.monitoring.statistics import class_counts, read_statistics, row_count, statistics_of, write_statistics
-from tests.request_logs import HEAD, entries
+from tests.support.request_logs import HEAD, entries
 
 PARAMETERS = MonitoringParameters()
 

@@ -8,9 +8,9 @@ from components.monitoring import executor
 from components.monitoring.reference import judged_rows
 from components.monitoring.statistics import class_counts, read_statistics, row_count
 from serving.request_log.columns import measure
-from tests.images import encode, source_image, write_examples
-from tests.small_dataset import prepare_small
-from tests.small_servable import COLOURS, export_servable
+from tests.support.images import encode, source_image, write_examples
+from tests.support.small_dataset import prepare_small
+from tests.support.small_servable import COLOURS, export_servable
 
 SOURCES = ("real_noise", "smooth_a")
 

@@ -16,8 +16,8 @@ from components.trainer.middle_features import MiddleFeatureStore
 from components.trainer.parameters import TrainingParameters
 from components.trainer.strategies import Replicas
 from tests.components.trainer.jobs import make_job
-from tests.images import SMOOTH, STRIPES
-from tests.modules import write_primary
+from tests.support.images import SMOOTH, STRIPES
+from tests.support.modules import write_primary
 
 INPUTS = InputParameters(representation="dct", size=32)
 TRAINING = TrainingParameters(epochs=2, batch_size=32)

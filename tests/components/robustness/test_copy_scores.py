@@ -8,8 +8,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.features import names
 from components.robustness.scores.copy_scores import read_copy_scores, score_copies, write_copy_scores
 from components.robustness.scores.executor import RobustnessScoresExecutor
-from tests.images import encode
-from tests.small_servable import COLOURS, GREEN, RED, export_servable
+from tests.support.images import encode
+from tests.support.small_servable import COLOURS, GREEN, RED, export_servable
 
 KINDS = ("clean", "jpeg_75")
 # More copies than one batch holds.

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from tests.servables import export_random, textured_images
+from tests.support.servables import export_random, textured_images
 
 
 @pytest.fixture(scope="session")

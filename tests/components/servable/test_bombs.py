@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from serving import contract
-from tests import bombs
-from tests.images import SIZE, encode, noise
+from tests.support import bombs
+from tests.support.images import SIZE, encode, noise
 
 MOST_GROWTH = 50 * bombs.MEBIBYTE
 

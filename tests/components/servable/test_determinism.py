@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from components.servable.published import import_published
-from tests.servables import HEADS
+from tests.support.servables import HEADS
 
 BATCH_SIZES = (1, 2, 7, 8, 32, 33, 64)
 TOLERANCE = 1e-6

@@ -18,8 +18,8 @@ from components.servable.export import WARMUP_BATCH_SIZES, export_servable
 from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from serving import contract
-from tests.images import SIZE, encode, noise
-from tests.transforms import FixedTransform
+from tests.support.images import SIZE, encode, noise
+from tests.support.transforms import FixedTransform
 
 NAMES = ("stripes_b", "smooth_a")  # not in alphabetical order: theirs is that of the configuration
 WARMUP = "assets.extra/tf_serving_warmup_requests"

@@ -12,8 +12,8 @@ import tensorflow as tf
 from components.servable.published import PublishedTransform, import_published, read_statistics, source_names
 from pipeline.cli import main
 from serving import contract
-from tests.images import encode, log_spectrum_by_scipy, noise
-from tests.published_files import made_up, probabilities, write_published, write_statistics
+from tests.support.images import encode, log_spectrum_by_scipy, noise
+from tests.support.published_files import made_up, probabilities, write_published, write_statistics
 
 SIZE = 32
 IMAGES = [noise(seed) for seed in range(3)]

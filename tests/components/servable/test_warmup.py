@@ -12,7 +12,7 @@ from serving.model import Servable
 from serving.rows import run_batch
 from serving.server.loading import warmup_requests
 from serving.versions import find_version
-from tests.published_files import write_published, write_statistics
+from tests.support.published_files import write_published, write_statistics
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from components.trainer.augmented_inputs import AugmentedInputs
 from components.trainer.encoded_images import EncodedImages
 from components.trainer.examples import Split, image_bytes
 from components.trainer.inputs import MemoryBudget
-from tests.images import SIZE
-from tests.transforms import FixedTransform
+from tests.support.images import SIZE
+from tests.support.transforms import FixedTransform
 
 ALL = AugmentationParameters(crop="random", flip=True, jpeg=0.5, blur=0.3, noise=0.3)
 

@@ -12,8 +12,8 @@ from components.trainer.examples import image_bytes
 from components.trainer.inputs import StoredInputs
 from components.trainer.loop import LabelledInputs, train
 from components.trainer.parameters import BaselineParameters, TrainingParameters
-from tests.images import REAL, SMOOTH, STRIPES
-from tests.transforms import FixedTransform
+from tests.support.images import REAL, SMOOTH, STRIPES
+from tests.support.transforms import FixedTransform
 
 INPUTS = InputParameters(representation="dct", size=32)
 TRAINING = TrainingParameters(epochs=2, batch_size=16, learning_rate=3e-3, seed=4)

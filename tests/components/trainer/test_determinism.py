@@ -17,8 +17,8 @@ from components.trainer.middle_features import extract_middle_features
 from components.trainer.modules import train_head, train_primary
 from components.trainer.parameters import TrainingParameters
 from tests.components.trainer.jobs import run_code
-from tests.images import STRIPES, write_examples
-from tests.transforms import FixedTransform
+from tests.support.images import STRIPES, write_examples
+from tests.support.transforms import FixedTransform
 
 INPUTS = InputParameters(representation="dct", size=32)
 TRAINING = TrainingParameters(epochs=2, batch_size=16, learning_rate=3e-3, seed=4)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from components.trainer.examples import SplitStore, image_bytes, read_split
-from tests.images import REAL, SMOOTH, STRIPES, encode, write_examples
+from tests.support.images import REAL, SMOOTH, STRIPES, encode, write_examples
 
 COUNT = 10
 

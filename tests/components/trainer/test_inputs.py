@@ -16,7 +16,7 @@ from components.trainer.inputs import (
     allocate,
     image_inputs,
 )
-from tests.transforms import FixedTransform
+from tests.support.transforms import FixedTransform
 
 INPUTS = InputParameters(representation="dct", size=32)
 TEST_BYTES = 24 * 32 * 32 * 4

@@ -14,7 +14,7 @@ from components.trainer.fitting import FittingOptions
 from components.trainer.learners import LearnerPool
 from components.trainer.modules import train_head
 from components.trainer.parameters import TrainingParameters
-from tests.images import SMOOTH, STRIPES
+from tests.support.images import SMOOTH, STRIPES
 
 INPUTS = InputParameters(representation="dct", size=32)
 PARAMETERS = TrainingParameters(epochs=3, early_stopping=3, batch_size=32)

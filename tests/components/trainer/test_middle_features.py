@@ -18,8 +18,8 @@ from components.trainer.modules import train_head
 from components.trainer.parameters import TrainingParameters
 from components.trainer.strategies import Replicas
 from tests.components.trainer.jobs import make_job
-from tests.images import SMOOTH, STRIPES
-from tests.transforms import FixedTransform
+from tests.support.images import SMOOTH, STRIPES
+from tests.support.transforms import FixedTransform
 
 INPUTS = InputParameters(representation="dct", size=32)
 BYTES_OF_TRAIN = 72 * 8 * 8 * 16 * 4

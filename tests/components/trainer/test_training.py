@@ -25,8 +25,8 @@ from components.trainer.modules import of_images, train_head, train_primary
 from components.trainer.parameters import OperatingPointParameters, TrainingParameters
 from components.trainer.strategies import Replicas
 from components.trainer.trained import SplitScores, TrainedModule
-from tests.images import REAL, SMOOTH, STRIPES, encode, noise, write_examples
-from tests.transforms import FixedTransform
+from tests.support.images import REAL, SMOOTH, STRIPES, encode, noise, write_examples
+from tests.support.transforms import FixedTransform
 
 INPUTS = InputParameters(representation="dct", size=32)
 PARAMETERS = TrainingParameters(epochs=2, batch_size=16, learning_rate=3e-3, seed=4)

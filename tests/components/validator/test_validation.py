@@ -11,9 +11,9 @@ from components.validator.parameters import ValidationParameters
 from components.validator.process import server_process
 from components.validator.validation import validate
 from serving.client import Answer
-from tests import modules
-from tests.images import SIZE, SMOOTH, STRIPES
-from tests.transforms import FixedTransform
+from tests.support import modules
+from tests.support.images import SIZE, SMOOTH, STRIPES
+from tests.support.transforms import FixedTransform
 
 SOURCES = [STRIPES, SMOOTH]
 PATHS = np.array(["fake/a/0.png", "fake/a/1.png", "real/b/0.png"])

@@ -11,8 +11,8 @@ from pipeline.cluster.plan import graph_digest
 from pipeline.cluster.planning import compile_ir
 from pipeline.config import validate_config
 from tests.conftest import REPOSITORY
-from tests.images import REAL, SMOOTH
-from tests.small_dataset import prepare_small
+from tests.support.images import REAL, SMOOTH
+from tests.support.small_dataset import prepare_small
 
 pytestmark = pytest.mark.e2e
 

@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.kubeflow.client import ClusterError, connect
 from pipeline.kubeflow.connection import Connection
-from tests import kfp_api
-from tests.certificates import Authority
-from tests.kfp_api import Fault
+from tests.support import kfp_api
+from tests.support.certificates import Authority
+from tests.support.kfp_api import Fault
 
 TOKEN = "a-token.that-nobody-may.see"
 

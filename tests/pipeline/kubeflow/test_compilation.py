@@ -10,7 +10,7 @@ from pipeline.cluster.plan import graph_digest, upstream_nodes
 from pipeline.cluster.planning import compile_ir
 from pipeline.config import ConfigurationError, validate_config
 from pipeline.kubeflow.compilation import compile_package, kfp_name
-from tests.kubeflow_harness import Package
+from tests.support.kubeflow_harness import Package
 
 MOUNT = "/mnt/generator-attribution"
 RUN_ID = "{{$.inputs.parameters['run_id']}}"

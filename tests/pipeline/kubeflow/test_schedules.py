@@ -11,8 +11,8 @@ from pipeline.kubeflow.client import ClusterError, connect
 from pipeline.kubeflow.connection import Connection
 from pipeline.kubeflow.cron import parse_cron
 from pipeline.kubeflow.packages import read_package
-from tests import kfp_api
-from tests.kfp_api import Fault
+from tests.support import kfp_api
+from tests.support.kfp_api import Fault
 
 NAME = "faces"
 START = datetime(2027, 3, 1, 12, tzinfo=UTC)

@@ -12,9 +12,9 @@ from pipeline.kubeflow import submissions
 from pipeline.kubeflow.client import ClusterError, connect
 from pipeline.kubeflow.connection import Connection
 from pipeline.kubeflow.packages import read_package
-from tests import kfp_api
-from tests.kfp_api import Fault
-from tests.kfp_schema import RefusedError
+from tests.support import kfp_api
+from tests.support.kfp_api import Fault
+from tests.support.kfp_schema import RefusedError
 
 
 @pytest.fixture(scope="module")

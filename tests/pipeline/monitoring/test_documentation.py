@@ -13,7 +13,7 @@ from components.monitoring.parameters import MonitoringParameters
 from pipeline.config import validated
 from pipeline.monitoring.gauges import Gauges
 from serving.request_log.options import RequestLogOptions
-from tests.request_logs import entries
+from tests.support.request_logs import entries
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "monitoring.md").read_text()
 

@@ -15,7 +15,7 @@ from pipeline.monitoring.exporter import look_repeatedly, metrics_server
 from pipeline.monitoring.gauges import Gauges
 from pipeline.monitoring.look import NothingLoggedError, look
 from pipeline.monitoring.reference import Reference
-from tests.request_logs import entries, write_day
+from tests.support.request_logs import entries, write_day
 
 DAY = date(2026, 11, 25)
 

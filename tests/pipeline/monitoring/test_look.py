@@ -11,7 +11,7 @@ from pipeline.monitoring.reference import Reference, find_reference
 from pipeline.monitoring.report import write_look
 from serving import contract
 from serving.errors import ServableError
-from tests.request_logs import HEAD, entries, write_day
+from tests.support.request_logs import HEAD, entries, write_day
 
 BEFORE, DAY = date(2026, 11, 24), date(2026, 11, 25)
 PARAMETERS = MonitoringParameters()

@@ -15,7 +15,7 @@ import pytest
 from components.monitoring.statistics import statistics_of, write_statistics
 from pipeline.cli import main
 from pipeline.monitoring import trigger
-from tests.request_logs import entries, write_day
+from tests.support.request_logs import entries, write_day
 
 BEFORE, DAY = date(2026, 11, 24), date(2026, 11, 25)
 

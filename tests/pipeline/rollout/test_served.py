@@ -18,8 +18,8 @@ from serving.client import ClientOptions, open_predictor
 from serving.errors import ServableError
 from serving.server.lifecycle import running_server
 from serving.server.options import ServerOptions
-from tests.images import encode, noise
-from tests.small_servable import export_servable
+from tests.support.images import encode, noise
+from tests.support.small_servable import export_servable
 
 HEAD = b"progan_red"  # the name of the fixture's first head, as its graph holds it
 IMAGE = encode(noise(1))

@@ -11,8 +11,8 @@ from pipeline.sources.images import span_for
 from pipeline.sources.registry import Registry, write_registry
 from pipeline.sources.rules import ChangeRules
 from pipeline.sources.served import ServedPrimary
-from tests.images import REAL, SIZE, SMOOTH, STRIPES
-from tests.small_dataset import prepare_small
+from tests.support.images import REAL, SIZE, SMOOTH, STRIPES
+from tests.support.small_dataset import prepare_small
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pipeline.config import validate_config
 from pipeline.sources.listing import HEADINGS, list_sources
 from pipeline.sources.registry import Registry, write_registry
 from pipeline.sources.versions import heads_of, newest_version, served_since
-from tests.images import REAL, SIZE, SMOOTH, STRIPES
-from tests.small_dataset import prepare_small
+from tests.support.images import REAL, SIZE, SMOOTH, STRIPES
+from tests.support.small_dataset import prepare_small
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from serving.client.retries import Contact, Deadline, Retries, backoffs, is_pass
 from serving.errors import QueueFullError, RequestTooLargeError, ResourceExhaustedError, ServingError
 from serving.server.batching import BatchScheduler
 from serving.server.parameters import BatchingParameters
-from tests.certificates import Authority
+from tests.support.certificates import Authority
 
 SECONDS = ("deadline", "connect_deadline", "first_backoff", "max_backoff")
 

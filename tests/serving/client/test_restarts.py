@@ -11,7 +11,7 @@ from serving.client import ClientOptions, ServerUnreachableError, open_predictor
 from serving.client.predict import find_images, predict_files
 from serving.server.lifecycle import running_server
 from serving.server.options import ServerOptions
-from tests.small_servable import COLOURS
+from tests.support.small_servable import COLOURS
 
 BATCH, CONCURRENCY, FILES = 2, 2, 30
 # What can have been asked when the first row is read: what is in flight, one more, and the first itself.

@@ -9,8 +9,8 @@ from serving.client import ServerError
 from serving.server.lifecycle import running_server
 from serving.server.options import ServerOptions
 from serving.server.parameters import TlsFiles
-from tests.certificates import Authority
-from tests.clients import KINDS, opened_client
+from tests.support.certificates import Authority
+from tests.support.clients import KINDS, opened_client
 
 # Far more than any refusal takes, and far less than the deadline: who repeats what cannot pass would be late.
 SOON, DEADLINE = 15.0, 60.0

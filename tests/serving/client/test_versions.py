@@ -7,8 +7,8 @@ import pytest
 from serving.client import ServerError
 from serving.server.lifecycle import running_server
 from serving.server.options import ServerOptions
-from tests.clients import KINDS, opened_client
-from tests.small_servable import VERSION
+from tests.support.clients import KINDS, opened_client
+from tests.support.small_servable import VERSION
 
 OLD, NEW = 1, 2
 MODELS = """model_config_list {{

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 from serving.client import PredictionError, ServerError
 from serving.client.grpc_messages import server_error
 from serving.client.retries import is_passing
-from tests.clients import KINDS, opened_client
+from tests.support.clients import KINDS, opened_client
 
 HTTP = {"UNAVAILABLE": 503, "INVALID_ARGUMENT": 400, "RESOURCE_EXHAUSTED": 429, "NOT_FOUND": 404}
 

@@ -10,7 +10,7 @@ from serving.request_log import writer
 from serving.request_log.client_log import client_log
 from serving.request_log.options import RequestLogOptions
 from serving.request_log.reading import logged_days, read_days
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 
 class Oracle:

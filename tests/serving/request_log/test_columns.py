@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from serving.request_log.columns import BANDS, WINDOW, central_luma, log_dct_bands, measure
 from serving.request_log.jpeg_quality import nearest_quality, standard_tables
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 
 def file_of(image, image_format, **options):

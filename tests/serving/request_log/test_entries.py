@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from serving.request_log.entries import MalformedLineError, parse_line
-from tests.request_logs import HEAD, entries
+from tests.support.request_logs import HEAD, entries
 
 
 def entry():

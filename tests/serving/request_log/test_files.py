@@ -12,7 +12,7 @@ from serving.request_log import files
 from serving.request_log.files import LogFiles, log_files
 from serving.request_log.options import RequestLogOptions
 from serving.request_log.reading import logged_days, read_days
-from tests.request_logs import entries, write_day
+from tests.support.request_logs import entries, write_day
 
 ROOT = Path(__file__).resolve().parents[3]
 DAY = date(2026, 11, 25)
@@ -94,7 +94,7 @@ def test_two_processes_share_a_folder(tmp_path):
         "from pathlib import Path\n"
         "from serving.request_log.files import LogFiles\n"
         "from serving.request_log.options import RequestLogOptions\n"
-        "from tests.request_logs import entries\n"
+        "from tests.support.request_logs import entries\n"
         f"log = LogFiles(RequestLogOptions(Path({str(tmp_path)!r}), max_file_bytes=20_000))\n"
         "for entry in entries(200, seed=0):\n    log.append(entry.to_line())\n"
     )

@@ -10,8 +10,8 @@ from serving.request_log import writer
 from serving.request_log.options import RequestLogOptions
 from serving.request_log.reading import logged_days, read_days
 from serving.request_log.writer import RequestLog
-from tests.images import encode, noise
-from tests.request_logs import entries
+from tests.support.images import encode, noise
+from tests.support.request_logs import entries
 
 IMAGE = encode(noise(0, 40, 40))
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from serving import contract
-from tests.load import (
+from tests.support.load import (
     CLOSED,
     Reply,
     ServerProcess,
@@ -31,7 +31,7 @@ from tests.load import (
     tensor_values,
     textured_image,
 )
-from tests.malformed import Malformed, malformed_requests
+from tests.support.malformed import Malformed, malformed_requests
 
 COUNT = int(os.environ.get("GENATTR_MALFORMED", "20000"))
 WARM_UP = 2_000  # requests before memory is looked at for the first time

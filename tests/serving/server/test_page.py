@@ -19,7 +19,7 @@ from PIL import Image
 from serving import contract
 from serving.errors import ModelNotFoundError
 from serving.server.page import add_page, describe_version
-from tests.browser import find_chromium, running_loop, running_page
+from tests.support.browser import find_chromium, running_loop, running_page
 
 RED, GREEN = "progan_red", "stylegan_green"
 THRESHOLDS = {"detection": 0.5, "sources": {RED: 0.5, GREEN: 0.5}}

@@ -25,7 +25,7 @@ from serving.server.config_files import (
 from serving.server.lifecycle import running_server
 from serving.server.options import ServerOptions
 from serving.server.parameters import Monitoring
-from tests.small_servable import VERSION
+from tests.support.small_servable import VERSION
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIG = REPOSITORY / "k8s" / "base" / "config"

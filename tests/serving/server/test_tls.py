@@ -13,7 +13,7 @@ from aiohttp import web
 from serving.errors import ServerStartError
 from serving.server.parameters import TlsFiles
 from serving.server.tls import grpc_credentials, ssl_context
-from tests.certificates import Authority
+from tests.support.certificates import Authority
 
 
 @pytest.fixture

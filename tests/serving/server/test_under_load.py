@@ -11,7 +11,7 @@ import pytest
 from tensorflow_serving.apis import get_model_status_pb2
 
 from serving import contract
-from tests.load import (
+from tests.support.load import (
     CLOSED,
     REFUSED,
     REST_PREDICT,

@@ -366,7 +366,7 @@ def export_untrained(folder: Path, representation: str, size: int, heads: int) -
     from components.models.secondary import build_secondary
     from components.servable.export import export_servable
     from components.servable.operating_points import OperatingPoints
-    from tests.transforms import FixedTransform
+    from tests.support.transforms import FixedTransform
 
     inputs = InputParameters(representation=representation, size=size)
     pooled = representation == "pixel"

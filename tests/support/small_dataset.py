@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.images import REAL, SIZE, encode, source_image
+from tests.support.images import REAL, SIZE, encode, source_image
 
 
 def prepare_small(root: Path, spans: Mapping[int, Sequence[str]]) -> Path:

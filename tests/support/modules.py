@@ -16,7 +16,7 @@ from components.servable.operating_points import OperatingPoints
 from components.trainer import artifacts
 from components.trainer.history import History
 from components.trainer.modules import TrainedModule
-from tests.images import SIZE
+from tests.support.images import SIZE
 
 DETECTION_THRESHOLD = 0.45
 

@@ -1,7 +1,7 @@
 """Takes the picture of the page for the documentation.
 
 genattr serve runs/demo/serving/generator_attribution --ui
-python -m tests.page_screenshot http://127.0.0.1:8501/ data/demo-images/*/*/000000.png -o docs/pictures/page.png
+python -m tests.support.page_screenshot http://127.0.0.1:8501/ data/demo-images/*/*/000000.png -o docs/pictures/page.png
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.browser import running_page
+from tests.support.browser import running_page
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.features import dct, image, residual
-from tests.images import SIZE
+from tests.support.images import SIZE
 
 
 class FixedTransform(tf.Module):

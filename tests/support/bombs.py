@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 MEBIBYTE = 2**20
 SIDE = 10_000  # 100 megapixels

@@ -21,7 +21,17 @@ from urllib.parse import parse_qs, unquote, unquote_plus, urlsplit
 
 import yaml
 
-from tests.kfp_schema import FILTERED, IDENTIFIERS, Item, RefusedError, checked, matcher, page, place, require_spec
+from tests.support.kfp_schema import (
+    FILTERED,
+    IDENTIFIERS,
+    Item,
+    RefusedError,
+    checked,
+    matcher,
+    page,
+    place,
+    require_spec,
+)
 
 ACTIVE = ("PENDING", "RUNNING", "CANCELING", "PAUSED")
 GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13, 503: 14}

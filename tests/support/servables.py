@@ -13,8 +13,8 @@ from components.models.primary import build_primary
 from components.models.secondary import build_secondary
 from components.servable.export import export_servable
 from components.servable.operating_points import OperatingPoints
-from tests.images import SIZE, encode
-from tests.transforms import FixedTransform
+from tests.support.images import SIZE, encode
+from tests.support.transforms import FixedTransform
 
 HEADS = ("progan_a", "sngan_b", "stylegan_c", "mmdgan_d")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from serving import contract
-from tests.load import PREDICT, REST_PREDICT, encode_image, predict_message, textured_image
+from tests.support.load import PREDICT, REST_PREDICT, encode_image, predict_message, textured_image
 
 _SERVICE = "/tensorflow.serving."
 _METHODS = (
