@@ -29,7 +29,7 @@ _FEW = 32
 
 def main(arguments: list[str]) -> int:
     """Prints the rows; returns the exit code."""
-    from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
+    from pipeline.startup import import_tensorflow, quiet_libraries, settle_environment
 
     options = benchmark_arguments(__doc__).parse_args(arguments)
     settle_environment()

@@ -28,7 +28,7 @@ BATCH = 64
 
 def main(arguments: list[str]) -> int:
     """Runs the benchmark; returns the exit code."""
-    from pipeline.quiet import import_tensorflow, settle_environment
+    from pipeline.startup import import_tensorflow, settle_environment
 
     options = benchmark_arguments(__doc__).parse_args(arguments)
     settle_environment()

@@ -29,7 +29,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 def main(arguments: list[str]) -> int:
     """Runs the benchmark; returns the exit code."""
-    from pipeline.quiet import import_tensorflow, settle_environment
+    from pipeline.startup import import_tensorflow, settle_environment
 
     parser = benchmark_arguments(__doc__)
     parser.add_argument("--size", type=int, default=128, help="height and width in pixels (default: %(default)s)")

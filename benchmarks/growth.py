@@ -129,7 +129,7 @@ def _fitted(times: Mapping[int, Measurement]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the rows; returns 0."""
-    from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
+    from pipeline.startup import import_tensorflow, quiet_libraries, settle_environment
 
     options = benchmark_arguments(__doc__).parse_args(arguments)
     settle_environment()

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measure import Measurement, Row, benchmark_arguments, by_turns, measured, rate_ratio, show
-from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
+from pipeline.startup import import_tensorflow, quiet_libraries, settle_environment
 
 if TYPE_CHECKING:
     import keras

@@ -27,7 +27,7 @@ _PRIMARY_OPERATIONS, _HEAD_OPERATIONS = 41e6, 18e6
 
 def main(arguments: list[str]) -> int:
     """Prints the rows; returns the exit code."""
-    from pipeline.quiet import import_tensorflow, settle_environment
+    from pipeline.startup import import_tensorflow, settle_environment
 
     options = benchmark_arguments(__doc__).parse_args(arguments)
     settle_environment()

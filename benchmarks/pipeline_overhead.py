@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.measure import Measurement, Row, benchmark_arguments, measured, show
 
-_SETTLED = "from pipeline.quiet import import_tensorflow, settle_environment\nsettle_environment()\n"
+_SETTLED = "from pipeline.startup import import_tensorflow, settle_environment\nsettle_environment()\n"
 _LEAN = f"""{_SETTLED}
 from pipeline.lean_imports import importing
 import_tensorflow(verbose=False)
@@ -128,7 +128,7 @@ def _runs(folder: Path, short: bool) -> list[tuple[Measurement, _Clock]]:
 def main(arguments: Sequence[str]) -> int:
     """Prints the rows; returns 0."""
     options = benchmark_arguments(__doc__).parse_args(arguments)
-    from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
+    from pipeline.startup import import_tensorflow, quiet_libraries, settle_environment
 
     settle_environment()
     quiet_libraries(verbose=False)

@@ -27,7 +27,7 @@ EPOCH = {128: (64, 256), 256: (32, 64)}  # size in pixels -> images a step, imag
 
 def main(arguments: list[str]) -> int:
     """Runs the benchmark; returns the exit code."""
-    from pipeline.quiet import import_tensorflow, settle_environment
+    from pipeline.startup import import_tensorflow, settle_environment
 
     options = benchmark_arguments(__doc__).parse_args(arguments)
     settle_environment()

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
+from pipeline.startup import import_tensorflow, quiet_libraries, settle_environment
 
 if TYPE_CHECKING:
     import keras

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.measure import benchmark_arguments, from_dict, table, to_dict
-from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
+from pipeline.startup import import_tensorflow, quiet_libraries, settle_environment
 
 BENCHMARKS = {
     "dct_statistics": "DCT statistics: Transform's analyze phase against a loop over images",

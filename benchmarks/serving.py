@@ -351,7 +351,10 @@ def _predict_cpu(bench: Bench, path: Path) -> float:
     output = bench.folder / "verdicts.jsonl"
     words = ["predict", str(path), "--model", str(bench.base), "--format", "jsonl", "-o", str(output)]
     process = subprocess.Popen(  # noqa: S603 (our own words)
-        [sys.executable, "-m", "pipeline.cli", *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "pipeline.cli.main", *words],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -19,8 +19,8 @@ from pathlib import Path
 from components.errors import StepRefusedError
 from pipeline.config import ConfigurationError, validate_config
 from pipeline.lean_imports import importing
-from pipeline.quiet import import_tensorflow, quiet_libraries, settle_environment
 from pipeline.signals import end_when_told
+from pipeline.startup import import_tensorflow, quiet_libraries, settle_environment
 
 _DONE, _FAILED, _BAD_USAGE = 0, 1, 2
 

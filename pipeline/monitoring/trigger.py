@@ -46,7 +46,7 @@ class RunStarter:
     def __init__(self, config: PipelineConfig, command: Sequence[str]) -> None:
         self._record = config.root / _RECORD
         self._cooldown = timedelta(hours=config.monitoring.cooldown_hours)
-        self._command = [sys.executable, "-m", "pipeline.cli", *command]
+        self._command = [sys.executable, "-m", "pipeline.cli.main", *command]
         self._running: subprocess.Popen[bytes] | None = None
 
     def breached(self, columns: Sequence[str], now: datetime | None = None) -> Started:

@@ -20,7 +20,7 @@ _PATIENCE = 240.0
 
 
 def _start(configuration: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "pipeline.cli", "run", str(configuration)]
+    command = [sys.executable, "-m", "pipeline.cli.main", "run", str(configuration)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -18,7 +18,7 @@ def genattr():
     import contextlib
     import io
 
-    from pipeline.cli import main
+    from pipeline.cli.main import main
 
     def run(*words) -> tuple[int, dict]:
         printed = io.StringIO()

@@ -294,7 +294,7 @@ def test_dumps_are_made_and_restored_with_the_servers_own_release(build):
 
 
 def test_the_drift_monitor_reads_what_the_pipeline_pushed_and_is_scraped_where_it_listens():
-    from pipeline.arguments import build_parser
+    from pipeline.cli.parser import build_parser
 
     objects = documents(("gpu", "drift"))
     monitor = container(objects, "Deployment", "generator-attribution-drift", "monitor")

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from pipeline.arguments import build_parser
+from pipeline.cli.parser import build_parser
 from pipeline.config import PipelineConfig
 from tests.k8s.builds import (
     COMPONENTS,

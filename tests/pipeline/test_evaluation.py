@@ -17,7 +17,7 @@ from components.servable import published
 from components.servable.operating_points import OperatingPoints
 from components.servable.published import import_published
 from pipeline import evaluation
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.evaluation import EvaluationOptions, evaluate
 from pipeline.evaluation_data import Record, open_dataset, perturbed, read_records
 from tests.support.images import SIZE, encode, noise

@@ -30,7 +30,7 @@ def test_every_postponed_module_waits_through_our_imports_and_works_on_first_use
     uses = "".join(f"name = {name!r}\ncheck(name, lambda: {use})\n" for name, use in USES.items())
     code = (
         "import importlib.util, sys\n"
-        "from pipeline.quiet import import_tensorflow, settle_environment\n"
+        "from pipeline.startup import import_tensorflow, settle_environment\n"
         "def check(name, use):\n"
         "    if name.startswith('tfx.'):\n        import tfx.components\n"
         "    assert type(sys.modules[name]) is importlib.util._LazyModule, f'{name} is loaded before its use'\n"

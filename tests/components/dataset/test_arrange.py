@@ -9,8 +9,8 @@ from components.dataset.layouts import LAYOUTS, find_sources
 from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
 from components.dataset.tree import scan_tree
-from pipeline.arguments import build_parser
-from pipeline.cli import main
+from pipeline.cli.main import main
+from pipeline.cli.parser import build_parser
 from tests.support.images import encode, noise
 
 COUNT = 5

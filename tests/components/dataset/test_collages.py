@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from components.dataset.collages import CollageParameters, split_collages
-from pipeline.cli import main
+from pipeline.cli.main import main
 from tests.support.images import encode, noise
 
 TILE = 16

@@ -9,7 +9,7 @@ from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
 from components.errors import StepRefusedError
 from components.features import names
-from pipeline.cli import main
+from pipeline.cli.main import main
 from tests.components.dataset.given import records, tree_of_formats, write_images
 from tests.support.images import noise
 

@@ -10,8 +10,8 @@ from components.dataset.layouts import LAYOUTS
 from components.dataset.manifest import Manifest
 from components.dataset.parameters import PreparationParameters
 from components.models.parameters import PAPER_LAYERS
-from pipeline.arguments import build_parser
-from pipeline.cli import main
+from pipeline.cli.main import main
+from pipeline.cli.parser import build_parser
 from pipeline.config import load_config
 from tests.conftest import REPOSITORY
 from tests.support.images import encode, noise

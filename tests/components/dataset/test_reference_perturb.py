@@ -23,7 +23,7 @@ from components.dataset.reference_perturb import (
     reference_stream,
 )
 from components.features import names
-from pipeline.cli import build_parser
+from pipeline.cli.main import build_parser
 from tests.support.images import noise
 
 SIDE = 32

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from components.servable.published import PublishedTransform, import_published, read_statistics, source_names
-from pipeline.cli import main
+from pipeline.cli.main import main
 from serving import contract
 from tests.support.images import encode, log_spectrum_by_scipy, noise
 from tests.support.published_files import made_up, probabilities, write_published, write_statistics

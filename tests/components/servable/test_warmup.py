@@ -5,7 +5,7 @@ import json
 import pytest
 
 from components.servable.export import WARMUP_BATCH_SIZES
-from pipeline.cli import main
+from pipeline.cli.main import main
 from serving import contract
 from serving.images import size_of
 from serving.model import Servable

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from components.assembler.card_file import write_card
-from pipeline.cli import main
+from pipeline.cli.main import main
 
 HOSTILE = "<script>alert(1)</script>|x"
 FIGURE = {"value": 0.75, "low": 0.5, "high": 0.9}

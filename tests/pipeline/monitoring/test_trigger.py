@@ -55,7 +55,7 @@ def test_a_breach_starts_the_pipeline_and_records_why(config, launched):
     started = starter(config).breached(["width"], NOW)
     assert started.reason == "started: genattr run demo.yaml"
     (process,) = launched
-    assert process.command[1:] == ["-m", "pipeline.cli", "run", "demo.yaml"]
+    assert process.command[1:] == ["-m", "pipeline.cli.main", "run", "demo.yaml"]
     record = json.loads((config.root / "monitoring" / "last_run.json").read_text())
     assert record == {"started": NOW.isoformat(), "columns": ["width"], "command": ["run", "demo.yaml"]}
 
@@ -104,7 +104,7 @@ def test_a_damaged_record_counts_as_none(config, launched):
     ],
 )
 def test_commands_are_those_that_people_type(how, expected):
-    from pipeline.arguments import build_parser
+    from pipeline.cli.parser import build_parser
 
     command = run_command(how, Path("a.yaml"), ["primary.epochs=2"], ["--host", "http://kfp"])
     assert command == expected

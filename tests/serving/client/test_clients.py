@@ -174,7 +174,7 @@ import json, sys
 from pathlib import Path
 from serving.client import open_predictor
 from serving.client.predict import find_images, predict_files
-from serving.rendering.formats import WRITERS
+from pipeline.cli.predictions import WRITERS
 with open_predictor(rest=sys.argv[1]) as predictor:
     WRITERS["jsonl"](predict_files(predictor, find_images([Path(sys.argv[2])])), sys.stdout)
 heavy = [name for name in ("tensorflow", "keras", "grpc", "aiohttp", "matplotlib") if name in sys.modules]

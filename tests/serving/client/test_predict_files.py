@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.predictions import WRITERS, write_csv, write_jsonl, write_table
 from serving import contract
 from serving.client import ClientOptions, open_predictor
 from serving.client.answers import Answer, PredictionError
 from serving.client.predict import Row, find_images, predict_files
 from serving.client.wire_client import WireClient
-from serving.rendering.formats import WRITERS, write_csv, write_jsonl, write_table
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import scipy.fft
 from PIL import Image
 
-from pipeline.arguments import build_parser
+from pipeline.cli.parser import build_parser
 from serving import contract
 from serving.client import open_predictor
 from serving.client.answers import Answer, Heatmaps

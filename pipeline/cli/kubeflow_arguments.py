@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.subcommands import Commands, add_command, add_configuration
+from pipeline.cli.command import Commands, add_command, add_configuration
 
 
 def add_compile(commands: Commands) -> None:

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from pipeline.cluster_arguments import add_compile, add_schedule, add_submit
-from pipeline.data_arguments import add_arrange, add_prepare, add_sample, add_split_collages
-from pipeline.monitor_arguments import add_monitor
-from pipeline.rollout_arguments import add_promote, add_retain, add_rollback
-from pipeline.sources_arguments import add_describe, add_sources
-from pipeline.subcommands import Commands, add_command, add_configuration
+from pipeline.cli.command import Commands, add_command, add_configuration
+from pipeline.cli.data import add_arrange, add_prepare, add_sample, add_split_collages
+from pipeline.cli.kubeflow_arguments import add_compile, add_schedule, add_submit
+from pipeline.cli.monitor_arguments import add_monitor
+from pipeline.cli.rollout_arguments import add_promote, add_retain, add_rollback
+from pipeline.cli.sources_arguments import add_describe, add_sources
 from serving.request_log.arguments import add_request_log_arguments
 from serving.server.arguments import add_server_arguments
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import console
-from pipeline.commands import DONE, FAILED, print_json
+from pipeline.cli.commands import DONE, FAILED, print_json
+from pipeline.cli.main import console
 from pipeline.config import PipelineConfig, load_config
-from pipeline.quiet import import_tensorflow
+from pipeline.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from pipeline.monitoring.gauges import Gauges

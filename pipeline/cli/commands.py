@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline import console
+from pipeline.cli.main import console
 from pipeline.config import ConfigurationError, validated
 from pipeline.lean_imports import importing
-from pipeline.quiet import import_tensorflow, quiet_libraries
+from pipeline.startup import import_tensorflow, quiet_libraries
 
 if TYPE_CHECKING:
     from serving.client import ClientOptions
@@ -211,11 +211,11 @@ def serve(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """Asks for verdicts. Exit code 1 if any image could not be judged."""
+    from pipeline.cli.main import predictions as formats
+    from pipeline.cli.summary import summarise
     from serving import contract
     from serving.client import open_predictor
     from serving.client.predict import find_images, predict_files
-    from serving.rendering import formats
-    from serving.rendering.summary import summarise
     from serving.request_log.arguments import request_log_options
     from serving.request_log.client_log import client_log
 
@@ -320,7 +320,7 @@ def import_weights(options: argparse.Namespace) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """Goes the whole way with everything set."""
-    from pipeline.demo import run_demo
+    from pipeline.cli.demo import run_demo
 
     return run_demo(options.config, options.per_source)
 

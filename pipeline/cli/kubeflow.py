@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import console
-from pipeline.commands import DONE, FAILED, print_json, tell
+from pipeline.cli.commands import DONE, FAILED, print_json, tell
+from pipeline.cli.main import console
 from pipeline.config import PipelineConfig, load_config, validated
 from pipeline.kubeflow_parameters import KubeflowParameters
-from pipeline.quiet import import_tensorflow
 from pipeline.sources.registry import with_registered_sources
+from pipeline.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.connection import Connection

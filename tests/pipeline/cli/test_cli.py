@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.cli import build_parser, main
+from pipeline.cli.main import build_parser, main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = (
@@ -155,7 +155,7 @@ def test_help_says_the_clients_own_defaults(capsys):
 
 def test_the_parser_imports_nothing_heavy():
     code = (
-        "import sys; from pipeline.arguments import build_parser; build_parser(); "
+        "import sys; from pipeline.cli.parser import build_parser; build_parser(); "
         "print([name for name in ('tensorflow', 'grpc', 'aiohttp', 'numpy') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
@@ -198,7 +198,7 @@ def test_a_bad_override_is_exit_code_2_and_named(capsys, configuration):
 
 def test_verbose_adds_the_traceback(configuration):
     """In a process of its own: logging is set up once in each."""
-    command = [sys.executable, "-m", "pipeline.cli", "run", configuration(nmae=1), "--verbose"]
+    command = [sys.executable, "-m", "pipeline.cli.main", "run", configuration(nmae=1), "--verbose"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert done.returncode == 2
     assert "Traceback" in done.stderr

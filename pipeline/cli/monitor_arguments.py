@@ -4,7 +4,7 @@ import argparse
 from datetime import date
 from pathlib import Path
 
-from pipeline.subcommands import Commands, add_command
+from pipeline.cli.command import Commands, add_command
 
 
 def add_monitor(commands: Commands) -> None:

@@ -7,7 +7,7 @@ from tests.conftest import REPOSITORY
 
 _LOGS = """
 from absl import logging
-from pipeline.quiet import quiet_libraries
+from pipeline.startup import quiet_libraries
 quiet_libraries(verbose=True)
 for what in ("deployment", "connection"):
     logging.info("Using %s config:\\n %s" % (what, "not-in-any-log"))

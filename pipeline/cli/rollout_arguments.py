@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.subcommands import Commands, add_command
+from pipeline.cli.command import Commands, add_command
 from serving.contract import DEFAULT_MODEL_NAME
 
 _LABELS = """

@@ -13,7 +13,7 @@ from datetime import date
 import pytest
 
 from components.monitoring.statistics import statistics_of, write_statistics
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.monitoring import trigger
 from tests.support.request_logs import entries, write_day
 

@@ -4,10 +4,10 @@ import argparse
 import json
 import sys
 
-from pipeline import console
-from pipeline.commands import DONE, FAILED, print_json, tell
+from pipeline.cli.commands import DONE, FAILED, print_json, tell
+from pipeline.cli.main import console
 from pipeline.config import load_config
-from pipeline.quiet import import_tensorflow
+from pipeline.startup import import_tensorflow
 
 
 def sources(options: argparse.Namespace) -> int:

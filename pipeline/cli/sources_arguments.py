@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.subcommands import Commands, add_command, add_configuration
+from pipeline.cli.command import Commands, add_command, add_configuration
 
 _WHAT_IT_DOES = """
 Both are runs of the pipeline on the primary module of the newest pushed version:

@@ -9,9 +9,9 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-from pipeline.arguments import build_parser
-from pipeline.quiet import settle_environment
+from pipeline.cli.parser import build_parser
 from pipeline.signals import end_when_told
+from pipeline.startup import settle_environment
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_when_told()
     settle_environment()
     options = build_parser().parse_args(arguments)
-    from pipeline import commands
+    from pipeline.cli.main import commands
 
     module = importlib.import_module(f"pipeline.{_ELSEWHERE.get(options.command, 'commands')}")
     command: Command = getattr(module, options.command.replace("-", "_"))
