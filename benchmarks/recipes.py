@@ -27,9 +27,9 @@ from pipeline.startup import import_tensorflow, quiet_libraries, settle_environm
 if TYPE_CHECKING:
     import keras
 
-    from components.evaluator.open_set_turns import OpenSetTurn
     from components.features.parameters import InputParameters
     from components.features.transform import TransformFunction
+    from components.metrics.open_set_turns import OpenSetTurn
     from components.trainer.examples import Split
     from pipeline.config import PipelineConfig
 
@@ -220,8 +220,8 @@ def _primary(
 
 def summarise(folds: Sequence[Fold]) -> dict[str, Any]:
     """Returns the figures of a recipe: ROC-AUC as means over folds, all else over the images of all folds together."""
-    from components.evaluator import metrics
-    from components.evaluator.open_set_turns import turn_figures
+    from components.metrics import scores as metrics
+    from components.metrics.open_set_turns import turn_figures
 
     labels = np.concatenate([fold.labels for fold in folds])
     fake = np.concatenate([fold.fake[""] for fold in folds])

@@ -8,7 +8,6 @@ import numpy as np
 from components.evaluator.eval_config import gates
 from components.evaluator.evaluation import metrics_by_value
 from components.evaluator.parameters import GateParameters, PerturbationGateParameters
-from components.evaluator.report_data import CopiesReport, Gate, ScoreSet
 from components.features import names
 from components.robustness.executor import TOO_SMALL
 from components.robustness.perturbations import CLEAN, jpeg_quality
@@ -16,6 +15,7 @@ from components.robustness.scores.copy_scores import CopyScores, read_copy_score
 from pipeline.config import PRIMARY, PipelineConfig
 from pipeline.lineage import NodeRecord
 from pipeline.node_names import PERTURBED_EXAMPLES, ROBUSTNESS_EVALUATOR, ROBUSTNESS_SCORES
+from pipeline.report.data import CopiesReport, Gate, ScoreSet
 
 
 def copies_reports(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> list[CopiesReport]:

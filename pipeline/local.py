@@ -11,11 +11,11 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.errors import StepRefusedError
-from components.evaluator.report_data import NodeRun, RunReport
 from pipeline.config import ConfigurationError, PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.launches import LaunchListener, LaunchRecord, LaunchRules, NodeNotRunError, recorded_launches
 from pipeline.metadata_store import create_store
+from pipeline.report.data import NodeRun, RunReport
 from pipeline.reporting import build_report, write_run_report
 from pipeline.run_inputs import resolve_run
 

@@ -13,22 +13,11 @@ import numpy as np
 from components.assembler.assembly import read_assembly
 from components.assembler.card_file import CARD_FILE
 from components.dataset.manifest import Manifest
-from components.evaluator.confusion import verdict_confusion
 from components.evaluator.evaluation import overall_metrics
-from components.evaluator.model_view import MAIN_SPLIT
-from components.evaluator.open_set_turns import OpenSetEvaluation
-from components.evaluator.report import write_report
-from components.evaluator.report_data import (
-    BaselineReport,
-    CombinedHeads,
-    DataReport,
-    ModelReport,
-    NodeRun,
-    RunReport,
-    ScoreSet,
-)
 from components.example_validator.confounds import FILE_NAME as CONFOUNDS_FILE
 from components.features.names import group_of
+from components.metrics.confusion import verdict_confusion
+from components.metrics.open_set_turns import OpenSetEvaluation
 from components.open_set.artifacts import read_evaluation
 from components.trainer import artifacts
 from pipeline.config import PRIMARY, PipelineConfig
@@ -47,6 +36,17 @@ from pipeline.node_names import (
     baseline_trainer,
     head_trainer,
 )
+from pipeline.report.data import (
+    BaselineReport,
+    CombinedHeads,
+    DataReport,
+    ModelReport,
+    NodeRun,
+    RunReport,
+    ScoreSet,
+)
+from pipeline.report.model_view import MAIN_SPLIT
+from pipeline.report.run import write_report
 from serving import contract
 
 _CARD = "model_card.html"

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluator import metrics
-from components.evaluator.calibration import Calibration
-from components.evaluator.operating_point import wilson_interval
-from components.evaluator.reliability import calibration_figures
+from components.metrics import scores as metrics
+from components.metrics.calibration import Calibration
+from components.metrics.operating_point import wilson_interval
+from components.metrics.reliability import calibration_figures
 
 Figure = dict[str, float | None]
 

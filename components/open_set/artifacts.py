@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.evaluator.open_set_turns import OpenSetEvaluation, OpenSetTurn, to_document
+from components.metrics.open_set_turns import OpenSetEvaluation, OpenSetTurn, to_document
 
 FIGURES_FILE = "open_set.json"
 TURNS_FILE = "turns.npz"

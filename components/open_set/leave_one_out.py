@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from components.evaluator.open_set_turns import OpenSetEvaluation, OpenSetTurn
 from components.features.names import AttributionLevel, group_of
 from components.features.parameters import InputParameters
+from components.metrics.open_set_turns import OpenSetEvaluation, OpenSetTurn
 from components.open_set.scores import acceptance_scores, fit_reference
 from components.trainer.examples import Split
 from components.trainer.fitting import FittingOptions

@@ -1,7 +1,7 @@
 """Acceptance scores: how sure the heads are that an image is of a generator they know. The higher, the surer.
 
 Heads are one-vs-rest and never see each other. Their logits (log-odds) and their last features are all there is to
-judge by; which score does it best is measured, see `components.evaluator.open_set_turns`.
+judge by; which score does it best is measured, see `components.metrics.open_set_turns`.
 """
 
 from collections.abc import Sequence

@@ -20,8 +20,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.evaluator.calibration import Calibration
-from components.evaluator.operating_point import OperatingPoint
+from components.metrics.calibration import Calibration
+from components.metrics.operating_point import OperatingPoint
 from components.models.distances import SourceDistance, read_distance
 from components.trainer.trained import SplitScores, TrainedModule
 

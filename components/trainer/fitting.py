@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.evaluator.calibration import Calibration, fit_calibration
-from components.evaluator.operating_point import OperatingPoint, choose_threshold
+from components.metrics.calibration import Calibration, fit_calibration
+from components.metrics.operating_point import OperatingPoint, choose_threshold
 from components.trainer.checkpoints import Checkpoint
 from components.trainer.examples import Split
 from components.trainer.inputs import ModelInputs, SelectedInputs

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.evaluator.metrics import roc_auc
+from components.metrics.scores import roc_auc
 from components.models.parameters import Precision
 from components.models.training_view import training_view
 from components.trainer.checkpoints import Checkpoint, TrainingState

@@ -62,7 +62,7 @@ class TrainingParameters(Parameters):
             step compute. Weights, batch normalisation and the decision stay in float32, and so do all scores.
         layers: network, initialisation and batch normalisation.
         calibration: "platt" sets scale and shift of the model's logit on the eval split, so that a probability is the
-            share of such images that are positive (see components/evaluator/calibration.py); "none" leaves it.
+            share of such images that are positive (see components/metrics/calibration.py); "none" leaves it.
         operating_point: how the threshold is chosen.
         distance: of heads alone: "mahalanobis" has a head claim only images whose last features are no farther from its
             source's than most of the source's own, so that other claims become unknown generators (see

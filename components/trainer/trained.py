@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from components.evaluator.calibration import Calibration
-from components.evaluator.operating_point import OperatingPoint
+from components.metrics.calibration import Calibration
+from components.metrics.operating_point import OperatingPoint
 from components.models.distances import SourceDistance
 from components.trainer.history import History
 

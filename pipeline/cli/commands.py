@@ -166,8 +166,8 @@ def run(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Measures a servable on a dataset. Exit code 1 if any image could not be judged."""
     from components.dataset.perturb import ORDER
-    from pipeline.evaluation import EvaluationOptions, check
-    from pipeline.evaluation import evaluate as evaluate_servable
+    from pipeline.evaluate.evaluation import EvaluationOptions, check
+    from pipeline.evaluate.evaluation import evaluate as evaluate_servable
 
     chosen = ORDER if "all" in options.perturb else [name for name in ORDER if name in options.perturb]
     asked = EvaluationOptions(

@@ -237,7 +237,7 @@ class RunConsole:
         if report.baselines:
             self._console.print(_baselines_table(outcome))
         if report.copies:
-            from components.evaluator.robustness_view import robustness_view, saved_alike_sentence
+            from pipeline.report.robustness_view import robustness_view, saved_alike_sentence
 
             view = robustness_view(report.copies, report.models)
             self._console.print(escape(saved_alike_sentence(view, report.models)), soft_wrap=True)
@@ -252,8 +252,8 @@ class RunConsole:
 
 def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
     """Returns the outcome of a run as plain values for JSON."""
-    from components.evaluator.calibration_view import calibration_values
-    from components.evaluator.robustness_view import robustness_values, robustness_view
+    from pipeline.report.calibration_view import calibration_values
+    from pipeline.report.robustness_view import robustness_values, robustness_view
 
     report = outcome.report
     return {
@@ -282,7 +282,7 @@ def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
 
 def _comparison_values(outcome: "RunOutcome") -> dict[str, Any] | None:
     """Returns the comparison with baselines as plain values; None without baselines."""
-    from components.evaluator.comparison import compare
+    from pipeline.report.comparison import compare
 
     compared = compare(outcome.report.models, outcome.report.baselines, outcome.report.combined)
     if compared is None:
@@ -323,7 +323,7 @@ def _baselines_table(outcome: "RunOutcome") -> Table:
 
 
 def _models_table(outcome: "RunOutcome") -> Table:
-    from components.evaluator.metrics import summarise
+    from components.metrics.scores import summarise
 
     table = Table(title="models, on the test split", title_justify="left")
     for heading in (

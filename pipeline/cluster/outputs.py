@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 from kfp import dsl
 
-from components.evaluator.metrics import roc_curve
-from components.evaluator.model_view import MAIN_SPLIT
-from components.evaluator.report_data import RunReport, ScoreSet
+from components.metrics.scores import roc_curve
 from pipeline.cluster.plan import Plan
 from pipeline.lineage import read_run
 from pipeline.metadata_store import open_store
+from pipeline.report.data import RunReport, ScoreSet
+from pipeline.report.model_view import MAIN_SPLIT
 from pipeline.reporting import model_report
 
 _Artifact = TypeVar("_Artifact", bound=dsl.Artifact)

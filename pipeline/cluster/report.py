@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.evaluator.report_data import NodeRun, RunReport
 from pipeline.cluster.node_run import cause_file
 from pipeline.cluster.plan import Plan
 from pipeline.lineage import NodeRecord, read_run
 from pipeline.metadata_store import open_store
+from pipeline.report.data import NodeRun, RunReport
 from pipeline.reporting import build_report, write_run_report
 
 # What is still running when nothing runs any more was killed.

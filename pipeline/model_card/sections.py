@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.evaluator.report_text import MISSING, count, number, share
 from pipeline.model_card.describe import DescribedServable
+from pipeline.report.text import MISSING, count, number, share
 
 _REAL, _FAKE = "real", "fake"
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.evaluator.report_data import ModelReport
 from components.features.names import group_of
 from components.open_set.parameters import OpenSetParameters
 from pipeline.config import ConfigurationError, PipelineConfig, SourceParameters, validated
@@ -18,6 +17,7 @@ from pipeline.dataset_check import require_dataset
 from pipeline.launches import LaunchListener
 from pipeline.local import Runner, RunOutcome, only_run, run_alone
 from pipeline.metadata_store import open_store
+from pipeline.report.data import ModelReport
 from pipeline.run_inputs import resolve_run
 from pipeline.sources.images import span_for, spans_of
 from pipeline.sources.registry import Registry, read_registry, write_registry

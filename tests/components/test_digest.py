@@ -98,7 +98,7 @@ def test_a_trainers_digest_covers_what_shapes_its_output():
         "components.models.primary",
         "components.models.layers",
         "components.servable.verdict",
-        "components.evaluator.operating_point",
+        "components.metrics.operating_point",
         "components.parameters",
         "serving.contract",
     } <= set(closure)

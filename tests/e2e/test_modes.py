@@ -53,7 +53,7 @@ def test_baselines_are_trained_beside_a_servable_that_stays_as_it_is(beside_base
 
 
 def test_one_report_compares_them_on_the_same_images(beside_baselines, dataset):
-    from components.evaluator.comparison import compare
+    from pipeline.report.comparison import compare
 
     outcome, _ = beside_baselines
     report = outcome.report
@@ -123,7 +123,7 @@ def test_a_head_for_an_architecture_learns_and_is_judged_on_all_its_sources(of_a
         assert not {"nearest_demo", "nearest_late"} & set(scores.sources[scores.labels == 0])
         # TFMA's labels are those of the same images: its area equals ours.
     (test,) = [scores for scores in head.scores if scores.split == "test"]
-    from components.evaluator.metrics import roc_auc
+    from components.metrics.scores import roc_auc
 
     assert head.metrics["roc_auc"] == pytest.approx(roc_auc(test.labels, test.scores), abs=2e-3)
 

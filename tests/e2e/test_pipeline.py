@@ -38,7 +38,7 @@ def test_the_report_holds_every_model_and_stands_where_the_contract_says(first_r
 
 
 def test_tfma_and_our_own_metrics_agree_on_the_test_split(first_run):
-    from components.evaluator.metrics import roc_auc
+    from components.metrics.scores import roc_auc
 
     _, outcome, _ = first_run
     for model in outcome.report.models:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.evaluator.operating_point import OperatingPoint
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
+from components.metrics.operating_point import OperatingPoint
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
 from components.models.secondary import build_secondary

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.evaluator.servable_scores import Answers, Images, ServableScores, match_heads
+from pipeline.evaluate.scores import Answers, Images, ServableScores, match_heads
 
 REAL, PROGAN, SNGAN, UNSEEN = "real_ffhq", "progan_celeba", "sngan_celeba", "unseen_web"
 

@@ -9,9 +9,9 @@ from sklearn.metrics import roc_auc_score
 from components.assembler.card_figures import model_figures
 from components.assembler.card_file import CARD_FILE, read_card, write_card
 from components.assembler.model_card import ArtifactRecord, AssemblyRun, ExamplesRecord, ModelRecord, build_card
-from components.evaluator.calibration import Calibration
-from components.evaluator.operating_point import OperatingPoint
 from components.features.parameters import InputParameters
+from components.metrics.calibration import Calibration
+from components.metrics.operating_point import OperatingPoint
 from components.trainer import artifacts
 from components.trainer.history import History
 from components.trainer.trained import SplitScores, TrainedModule

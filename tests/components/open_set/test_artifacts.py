@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from components.evaluator.open_set_turns import OpenSetEvaluation, OpenSetTurn, to_document
+from components.metrics.open_set_turns import OpenSetEvaluation, OpenSetTurn, to_document
 from components.open_set.artifacts import FIGURES_FILE, read_evaluation, write_evaluation
 
 

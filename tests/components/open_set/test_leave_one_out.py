@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.evaluator.open_set_turns import turn_figures
 from components.features.parameters import InputParameters
+from components.metrics.open_set_turns import turn_figures
 from components.models.parameters import LayerParameters
 from components.models.secondary import build_secondary
 from components.open_set import leave_one_out as module

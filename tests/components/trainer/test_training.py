@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.evaluator import calibration
-from components.evaluator.operating_point import OperatingPoint, choose_threshold
 from components.features.parameters import InputParameters
+from components.metrics import calibration
+from components.metrics.operating_point import OperatingPoint, choose_threshold
 from components.models.distances import fit_distance
 from components.models.parameters import LayerParameters
 from components.trainer import artifacts
