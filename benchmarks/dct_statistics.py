@@ -103,8 +103,8 @@ class _Node:
     """
 
     def __init__(self, folder: Path, size: int) -> None:
-        from pipeline.config import validate_config
-        from pipeline.graph import create_pipeline
+        from pipeline.config.schema import validate_config
+        from pipeline.graph.pipeline import create_pipeline
 
         values = {"name": "b", "data": {"dataset": str(folder)}, "output_root": str(folder), "input": {"size": size}}
         nodes = create_pipeline(validate_config(values, "benchmark")).components

@@ -79,8 +79,8 @@ def _phases(folder: Path, count: int, heads: bool) -> dict[str, Measurement]:
     """Returns what each node took, beside "prepare" and "run" as wholes."""
     from components.dataset.parameters import PreparationParameters
     from components.dataset.prepare import prepare
-    from pipeline.config import validate_config
-    from pipeline.local import run_pipeline
+    from pipeline.config.schema import validate_config
+    from pipeline.runs.local import run_pipeline
 
     _write_tree(folder / "images", count)
     with measured(count) as prepared:

@@ -25,9 +25,9 @@ _LEAN = f"""{_SETTLED}
 from pipeline.lean_imports import importing
 import_tensorflow(verbose=False)
 with importing():
-    import pipeline.local
+    import pipeline.runs.local
 """
-_PLAIN = f"{_SETTLED}import tensorflow, tensorflow_transform, pipeline.local\n"
+_PLAIN = f"{_SETTLED}import tensorflow, tensorflow_transform, pipeline.runs.local\n"
 _OVERHEAD = 0.15  # of a run's wall time
 _UNCHANGED = 0.25
 
@@ -100,8 +100,8 @@ def _runs(folder: Path, short: bool) -> list[tuple[Measurement, _Clock]]:
     from components.dataset.parameters import PreparationParameters
     from components.dataset.prepare import prepare
     from components.dataset.sample import write_sample_tree
-    from pipeline.config import load_config
-    from pipeline.local import run_pipeline
+    from pipeline.config.schema import load_config
+    from pipeline.runs.local import run_pipeline
 
     write_sample_tree(folder / "images", size=64 if short else 128, per_source=20 if short else 120)
     prepare(folder / "images", folder / "dataset", PreparationParameters(size=64 if short else 128))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from components.features.transform import TransformFunction
     from components.metrics.open_set_turns import OpenSetTurn
     from components.trainer.examples import Split
-    from pipeline.config import PipelineConfig
+    from pipeline.config.schema import PipelineConfig
 
 FOLDS = 5
 EVAL_SHARE = 8
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def configuration(name: str, overrides: Sequence[str] = ()) -> "PipelineConfig":
     """Returns the configuration of a row."""
-    from pipeline.config import apply_override, validate_config
+    from pipeline.config.schema import apply_override, validate_config
 
     values = {"recipe": "few_images", "name": "recipes", "data": {"dataset": "-"}, "output_root": "-", **VARIANTS[name]}
     for override in overrides:

@@ -115,7 +115,7 @@ def test_every_stage_starts_from_one_slim_base_by_codename():
 
 
 def test_it_runs_as_the_numeric_user_of_the_cluster_s_tasks():
-    from pipeline.kubeflow_parameters import KubeflowParameters
+    from pipeline.config.kubeflow import KubeflowParameters
 
     user = KubeflowParameters().user
     assert [each.text for each in final_stage() if each.name == "USER"] == [f"{user}:{user}"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.cli.main import console
-from pipeline.config import ConfigurationError, validated
+from pipeline.config.schema import ConfigurationError, validated
 from pipeline.lean_imports import importing
 from pipeline.startup import import_tensorflow, quiet_libraries
 
@@ -138,8 +138,8 @@ def prepare(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the pipeline."""
-    from pipeline.config import load_config
-    from pipeline.dataset_check import require_dataset
+    from pipeline.config.schema import load_config
+    from pipeline.runs.dataset_check import require_dataset
     from pipeline.sources.registry import with_registered_sources
 
     config = with_registered_sources(load_config(options.config, options.overrides))
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
     listener.loading()
     import_tensorflow(options.verbose)
     with importing():
-        from pipeline.local import run_pipeline
+        from pipeline.runs.local import run_pipeline
 
     with listener.watching_epochs():
         outcome = run_pipeline(config, options.runner, listener)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from components.dataset.manifest import Manifest
-    from pipeline.local import RunOutcome
+    from pipeline.runs.local import RunOutcome
     from serving.client.answers import Answer
     from serving.server.options import Addresses, ServerOptions
 

@@ -7,7 +7,7 @@ from components.errors import StepRefusedError
 from components.validator.process import server_process
 from pipeline.cli.main import commands, console
 from pipeline.cli.parser import build_parser
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config.schema import PipelineConfig, load_config
 from serving.client import open_predictor
 from serving.client.answers import Answer
 

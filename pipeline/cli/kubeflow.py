@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli.commands import DONE, FAILED, print_json, tell
 from pipeline.cli.main import console
-from pipeline.config import PipelineConfig, load_config, validated
-from pipeline.kubeflow_parameters import KubeflowParameters
+from pipeline.config.kubeflow import KubeflowParameters
+from pipeline.config.schema import PipelineConfig, load_config, validated
 from pipeline.sources.registry import with_registered_sources
 from pipeline.startup import import_tensorflow
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli.commands import DONE, FAILED, print_json
 from pipeline.cli.main import console
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config.schema import PipelineConfig, load_config
 from pipeline.startup import import_tensorflow
 
 if TYPE_CHECKING:

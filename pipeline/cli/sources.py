@@ -6,7 +6,7 @@ import sys
 
 from pipeline.cli.commands import DONE, FAILED, print_json, tell
 from pipeline.cli.main import console
-from pipeline.config import load_config
+from pipeline.config.schema import load_config
 from pipeline.startup import import_tensorflow
 
 

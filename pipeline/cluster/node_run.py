@@ -14,9 +14,9 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 
 from components.errors import StepRefusedError
 from pipeline.cluster.plan import Plan, run_folder, write_whole
-from pipeline.config import ConfigurationError
-from pipeline.launches import recorded_launches
-from pipeline.metadata_store import connection_config
+from pipeline.config.schema import ConfigurationError
+from pipeline.metadata.store import connection_config
+from pipeline.runs.launches import recorded_launches
 
 
 class _Silent:

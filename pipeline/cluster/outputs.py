@@ -13,11 +13,11 @@ from kfp import dsl
 
 from components.metrics.scores import roc_curve
 from pipeline.cluster.plan import Plan
-from pipeline.lineage import read_run
-from pipeline.metadata_store import open_store
+from pipeline.metadata.lineage import read_run
+from pipeline.metadata.store import open_store
 from pipeline.report.data import RunReport, ScoreSet
 from pipeline.report.model_view import MAIN_SPLIT
-from pipeline.reporting import model_report
+from pipeline.runs.reporting import model_report
 
 _Artifact = TypeVar("_Artifact", bound=dsl.Artifact)
 

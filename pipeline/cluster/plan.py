@@ -19,7 +19,7 @@ from tfx.orchestration.local import runner_utils  # noqa: F401 (the import is th
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.errors import StepRefusedError
-from pipeline.config import ConfigurationError, PipelineConfig, validate_config
+from pipeline.config.schema import ConfigurationError, PipelineConfig, validate_config
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 

@@ -7,10 +7,10 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.errors import StepRefusedError
 from pipeline.cluster.plan import Plan, graph_digest, plan_file, read_plan, upstream_nodes, write_plan
-from pipeline.config import PipelineConfig
-from pipeline.graph import create_pipeline
-from pipeline.metadata_store import create_store
-from pipeline.run_inputs import resolve_run
+from pipeline.config.schema import PipelineConfig
+from pipeline.graph.pipeline import create_pipeline
+from pipeline.metadata.store import create_store
+from pipeline.runs.inputs import resolve_run
 
 
 def compile_ir(config: PipelineConfig, earlier_models: dict[str, Path] | None = None) -> pipeline_pb2.Pipeline:

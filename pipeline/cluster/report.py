@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pipeline.cluster.node_run import cause_file
 from pipeline.cluster.plan import Plan
-from pipeline.lineage import NodeRecord, read_run
-from pipeline.metadata_store import open_store
+from pipeline.metadata.lineage import NodeRecord, read_run
+from pipeline.metadata.store import open_store
 from pipeline.report.data import NodeRun, RunReport
-from pipeline.reporting import build_report, write_run_report
+from pipeline.runs.reporting import build_report, write_run_report
 
 # What is still running when nothing runs any more was killed.
 _STATES = {"COMPLETE": "executed", "CACHED": "cached"}

@@ -2,7 +2,7 @@
 
     plan -> the tasks of all nodes, side by side where the graph allows -> report, however the run ended
 
-Every task runs `python -m pipeline.node` in the same image. TFX's own KubeflowV2DagRunner is not used: open-source
+Every task runs `python -m pipeline.cluster.__main__` in the same image. TFX's own KubeflowV2DagRunner is not used: open-source
 Kubeflow rejects its resolvers, drivers and schema version. Kubeflow's cache is off, because TFX has one: two would
 disagree.
 """
@@ -18,9 +18,9 @@ from kfp import compiler, dsl, kubernetes
 from pipeline.cluster.outputs import has_evaluation
 from pipeline.cluster.plan import graph_digest, upstream_nodes
 from pipeline.cluster.planning import compile_ir
-from pipeline.config import ConfigurationError, PipelineConfig
-from pipeline.kubeflow_parameters import TaskParameters
-from pipeline.node_names import require_nodes
+from pipeline.config.kubeflow import TaskParameters
+from pipeline.config.schema import ConfigurationError, PipelineConfig
+from pipeline.graph.names import require_nodes
 
 PLAN, REPORT = "plan", "report"  # tasks beside those of TFX's nodes
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the device, not a temporary folder)
@@ -144,7 +144,7 @@ def _report_step(config: PipelineConfig) -> _Step:
 def _container(config: PipelineConfig, part: str, run_id: Any, *words: Any) -> dsl.ContainerSpec:
     return dsl.ContainerSpec(
         image=config.kubeflow.image,
-        command=["python", "-m", "pipeline.node"],
+        command=["python", "-m", "pipeline.cluster.__main__"],
         args=[part, "--output-root", str(config.root), "--run-id", run_id, *words],
     )
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from components.assembler.card_file import read_card
 from components.pusher.push import read_lineage
-from pipeline.ancestry import Execution, ancestry
-from pipeline.config import PipelineConfig
+from pipeline.config.schema import PipelineConfig
+from pipeline.metadata.ancestry import Execution, ancestry
 from pipeline.servable_description import ServableDescription, describe
 
 _WITHOUT_CARD = (
@@ -88,7 +88,7 @@ def _lineage(version: Path, config: PipelineConfig | None) -> list[Execution]:
         return []
     # Imported here: a servable from elsewhere is described without them, and TFX alone takes seconds.
     if config is not None:
-        from pipeline.metadata_store import open_store
+        from pipeline.metadata.store import open_store
 
         store = open_store(config)
     else:

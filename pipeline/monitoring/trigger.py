@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Literal
 
-from pipeline.config import PipelineConfig
+from pipeline.config.schema import PipelineConfig
 
 How = Literal["run", "submit"]
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from components.features.names import group_of
 from components.open_set.parameters import OpenSetParameters
-from pipeline.config import ConfigurationError, PipelineConfig, SourceParameters, validated
-from pipeline.dataset_check import require_dataset
-from pipeline.launches import LaunchListener
-from pipeline.local import Runner, RunOutcome, only_run, run_alone
-from pipeline.metadata_store import open_store
+from pipeline.config.schema import ConfigurationError, PipelineConfig, SourceParameters, validated
+from pipeline.metadata.store import open_store
 from pipeline.report.data import ModelReport
-from pipeline.run_inputs import resolve_run
+from pipeline.runs.dataset_check import require_dataset
+from pipeline.runs.inputs import resolve_run
+from pipeline.runs.launches import LaunchListener
+from pipeline.runs.local import Runner, RunOutcome, only_run, run_alone
 from pipeline.sources.images import span_for, spans_of
 from pipeline.sources.registry import Registry, read_registry, write_registry
 from pipeline.sources.rules import ChangeRules

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from components.dataset.manifest import FILE_NAME, Manifest
 from components.features.names import AttributionLevel, group_of
-from pipeline.config import ConfigurationError, PipelineConfig
+from pipeline.config.schema import ConfigurationError, PipelineConfig
 
 SPLITS = ("train", "eval", "test")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.assembler.card_file import read_card
 from components.dataset.manifest import newest_span
-from pipeline.config import PipelineConfig
+from pipeline.config.schema import PipelineConfig
 from pipeline.sources.images import SPLITS, source_images
 from pipeline.sources.registry import Registry, read_registry
 from pipeline.sources.versions import newest_version, served_since

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.dataset.manifest import newest_span
-from pipeline.config import ConfigurationError, PipelineConfig, SourceParameters
+from pipeline.config.schema import ConfigurationError, PipelineConfig, SourceParameters
 from pipeline.sources.images import source_images
 
 FILE_NAME = "sources.json"

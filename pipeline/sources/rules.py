@@ -9,10 +9,10 @@ from tfx.components.util import model_utils
 
 from components.errors import StepRefusedError
 from components.pusher.push import read_lineage
-from pipeline.config import PipelineConfig
-from pipeline.kubeflow_parameters import kind_of
-from pipeline.lineage import read_run
-from pipeline.node_names import head_trainer
+from pipeline.config.kubeflow import kind_of
+from pipeline.config.schema import PipelineConfig
+from pipeline.graph.names import head_trainer
+from pipeline.metadata.lineage import read_run
 from pipeline.sources.versions import newest_version
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipeline.config import PipelineConfig
+from pipeline.config.schema import PipelineConfig
 from serving import contract
 from serving.versions import Version, list_versions
 

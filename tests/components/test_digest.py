@@ -15,7 +15,7 @@ TREE = {
     "serving/__init__.py": "",
     "serving/contract.py": "A = 1\n",
     "pipeline/__init__.py": "",
-    "pipeline/graph.py": "import components.trainer.executor\n",
+    "pipeline/graph/pipeline.py": "import components.trainer.executor\n",
 }
 REACHED = {
     "components.trainer.executor",
@@ -55,7 +55,7 @@ def test_an_edit_of_a_reachable_module_changes_the_digest(tree, module):
     assert source_digest("components.trainer.executor") != before
 
 
-@pytest.mark.parametrize("file", ["components/features/image.py", "components/other.py", "pipeline/graph.py"])
+@pytest.mark.parametrize("file", ["components/features/image.py", "components/other.py", "pipeline/graph/pipeline.py"])
 def test_an_edit_of_an_unreachable_module_leaves_the_digest(tree, file):
     before = source_digest("components.trainer.executor")
     edit(tree / file)
@@ -78,7 +78,7 @@ def test_a_digest_is_sixteen_hexadecimal_digits_and_does_not_depend_on_the_order
     int(source_digest(one), 16)
 
 
-@pytest.mark.parametrize("module", ["numpy", "pipeline.graph", "components.absent"])
+@pytest.mark.parametrize("module", ["numpy", "pipeline.graph.pipeline", "components.absent"])
 def test_a_module_that_is_not_ours_is_refused_by_name(tree, module):
     with pytest.raises(ValueError, match=f"module '{module}': is not in components or serving"):
         source_digest(module)

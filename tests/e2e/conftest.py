@@ -71,8 +71,8 @@ def write_configuration(path: Path, values: dict) -> Path:
 @pytest.fixture(scope="session")
 def first_run(dataset: Path, tmp_path_factory: pytest.TempPathFactory):
     """The first run of the small pipeline: (configuration values, outcome, states of its nodes)."""
-    from pipeline.config import validate_config
-    from pipeline.local import run_pipeline
+    from pipeline.config.schema import validate_config
+    from pipeline.runs.local import run_pipeline
 
     values = small_configuration(dataset, tmp_path_factory.mktemp("runs") / "small")
     recorder = Recorder()

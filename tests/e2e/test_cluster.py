@@ -43,7 +43,7 @@ def cluster_configuration(volume, database):
 
 
 def compiled(values, path):
-    from pipeline.config import validate_config
+    from pipeline.config.schema import validate_config
     from pipeline.kubeflow.compilation import compile_package
 
     compile_package(validate_config(values, "test"), path)
@@ -129,9 +129,9 @@ def test_tasks_wait_for_what_they_need_and_heads_train_side_by_side(cluster_run)
 
 
 def records_of(volume, database, monkeypatch, run_id):
-    from pipeline.config import validate_config
-    from pipeline.lineage import read_run
-    from pipeline.metadata_store import open_store
+    from pipeline.config.schema import validate_config
+    from pipeline.metadata.lineage import read_run
+    from pipeline.metadata.store import open_store
 
     monkeypatch.setenv("GENATTR_METADATA_PASSWORD", PASSWORD)
     config = validate_config(cluster_configuration(volume, database), "test")
@@ -142,9 +142,9 @@ def test_models_and_blessings_are_those_of_a_local_run(cluster_run, first_run, v
     import numpy as np
 
     from components.trainer import artifacts
-    from pipeline.config import validate_config
-    from pipeline.lineage import read_run
-    from pipeline.metadata_store import open_store
+    from pipeline.config.schema import validate_config
+    from pipeline.metadata.lineage import read_run
+    from pipeline.metadata.store import open_store
 
     values, outcome, _ = first_run
     config = validate_config(values, "test")

@@ -23,8 +23,8 @@ BASELINES = [
 
 
 def run(values):
-    from pipeline.config import validate_config
-    from pipeline.local import run_pipeline
+    from pipeline.config.schema import validate_config
+    from pipeline.runs.local import run_pipeline
 
     recorder = Recorder()
     outcome = run_pipeline(validate_config(values, "test"), "local", recorder)
@@ -80,9 +80,9 @@ def test_one_report_compares_them_on_the_same_images(beside_baselines, dataset):
 
 def test_a_softmax_has_an_output_for_real_and_for_each_source(beside_baselines, first_run):
     from components.trainer import artifacts
-    from pipeline.config import validate_config
-    from pipeline.lineage import newest_models
-    from pipeline.metadata_store import open_store
+    from pipeline.config.schema import validate_config
+    from pipeline.metadata.lineage import newest_models
+    from pipeline.metadata.store import open_store
 
     config = validate_config(first_run[0], "test")
     folder = newest_models(open_store(config), config.root)["BaselineTrainer.notl.multiclass"]
@@ -166,9 +166,9 @@ def continued(first_run, image_tree, tmp_path_factory):
 def test_a_warm_start_begins_with_the_earlier_weights_and_the_configured_learning_rate(first_run, continued):
     """At a learning rate near zero the weights stay where they came from; the earlier rate would have moved them."""
     from components.trainer import artifacts
-    from pipeline.config import validate_config
-    from pipeline.lineage import newest_models
-    from pipeline.metadata_store import open_store
+    from pipeline.config.schema import validate_config
+    from pipeline.metadata.lineage import newest_models
+    from pipeline.metadata.store import open_store
 
     configs = [validate_config(run[0], "test") for run in (first_run, continued)]
     earlier, later = (newest_models(open_store(config), config.root) for config in configs)
@@ -186,8 +186,8 @@ def trainable(model: keras.Model) -> list[np.ndarray]:
     ("warm_start", "message"), [("own", "must be the output root of another run"), ("empty", "no finished")]
 )
 def test_a_warm_start_from_nothing_is_refused_before_any_node_runs(first_run, tmp_path, warm_start, message):
-    from pipeline.config import ConfigurationError, validate_config
-    from pipeline.local import run_pipeline
+    from pipeline.config.schema import ConfigurationError, validate_config
+    from pipeline.runs.local import run_pipeline
 
     values, _, _ = first_run
     folder = {"own": values["output_root"], "empty": str(tmp_path / "empty")}[warm_start]

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def measured(first_run):
     """The pipeline of the first run, whose own nodes come from the cache, with every source taking its turn."""
-    from pipeline.config import validate_config
-    from pipeline.local import run_pipeline
+    from pipeline.config.schema import validate_config
+    from pipeline.runs.local import run_pipeline
 
     values, _, _ = first_run
     recorder = Recorder()
@@ -32,8 +32,8 @@ def test_it_costs_no_other_node_and_comes_after_the_push(measured):
 
 
 def test_every_source_is_a_turn_in_the_artifact_and_a_row_of_the_report(measured):
-    from pipeline.lineage import read_run
-    from pipeline.metadata_store import open_store
+    from pipeline.metadata.lineage import read_run
+    from pipeline.metadata.store import open_store
 
     config, outcome, _ = measured
     record = read_run(open_store(config), config.name, outcome.report.run_id)["LeaveOneOut"]

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.e2e
 
 
 def _run(values, runner="beam"):
-    from pipeline.config import validate_config
-    from pipeline.local import run_pipeline
+    from pipeline.config.schema import validate_config
+    from pipeline.runs.local import run_pipeline
 
     recorder = Recorder()
     return run_pipeline(validate_config(values, "test"), runner, recorder), recorder.ended
@@ -69,9 +69,9 @@ def test_a_second_run_on_the_local_runner_is_served_from_the_cache_whole(first_r
 
 
 def test_adding_a_source_trains_exactly_one_model(first_run):
-    from pipeline.config import validate_config
-    from pipeline.lineage import read_run
-    from pipeline.metadata_store import open_store
+    from pipeline.config.schema import validate_config
+    from pipeline.metadata.lineage import read_run
+    from pipeline.metadata.store import open_store
 
     values, _, _ = first_run
     extended = {**values, "sources": [*CONFIGURED, LATER]}

@@ -15,8 +15,8 @@ KINDS = ("clean", "jpeg_75", "jpeg_95", "noise_10")
 @pytest.fixture(scope="module")
 def judged(dataset, tmp_path_factory):
     """A run with one head on residuals that is judged on three kinds of copies: configuration, outcome, states."""
-    from pipeline.config import validate_config
-    from pipeline.local import run_pipeline
+    from pipeline.config.schema import validate_config
+    from pipeline.runs.local import run_pipeline
 
     values = small_configuration(dataset, tmp_path_factory.mktemp("robustness") / "run", sources=CONFIGURED[:1])
     augmentation = {"window": 32}
@@ -93,8 +93,8 @@ def test_a_machine_reads_the_same(judged):
 def test_each_kind_of_copies_has_figures_of_its_own(judged):
     import tensorflow_model_analysis as tfma
 
-    from pipeline.lineage import read_run
-    from pipeline.metadata_store import open_store
+    from pipeline.metadata.lineage import read_run
+    from pipeline.metadata.store import open_store
 
     config, outcome, _ = judged
     records = read_run(open_store(config), config.name, outcome.report.run_id)

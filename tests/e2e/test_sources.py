@@ -51,7 +51,7 @@ def executed(root: Path) -> set[str]:
     from ml_metadata.metadata_store.metadata_store import MetadataStore
     from tfx.orchestration import metadata
 
-    from pipeline.lineage import read_run
+    from pipeline.metadata.lineage import read_run
 
     store = MetadataStore(metadata.sqlite_metadata_connection_config(str(root / "metadata" / "metadata.sqlite")))
     newest = max(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.id)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.cli.parser import build_parser
-from pipeline.config import PipelineConfig
+from pipeline.config.schema import PipelineConfig
 from tests.k8s.builds import (
     COMPONENTS,
     JOBS,

@@ -12,7 +12,7 @@ from components.dataset.parameters import PreparationParameters
 from components.models.parameters import PAPER_LAYERS
 from pipeline.cli.main import main
 from pipeline.cli.parser import build_parser
-from pipeline.config import load_config
+from pipeline.config.schema import load_config
 from tests.conftest import REPOSITORY
 from tests.support.images import encode, noise
 

@@ -9,7 +9,7 @@ from components.errors import StepRefusedError
 from pipeline.cluster import planning
 from pipeline.cluster.plan import graph_digest, plan_file, read_plan, run_folder, upstream_nodes
 from pipeline.cluster.planning import compile_ir, make_plan
-from pipeline.config import ConfigurationError, validate_config
+from pipeline.config.schema import ConfigurationError, validate_config
 from tests.support.images import REAL, SMOOTH, STRIPES
 from tests.support.small_dataset import prepare_small
 

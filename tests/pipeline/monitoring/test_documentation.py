@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from components.monitoring.parameters import MonitoringParameters
-from pipeline.config import validated
+from pipeline.config.schema import validated
 from pipeline.monitoring.gauges import Gauges
 from serving.request_log.options import RequestLogOptions
 from tests.support.request_logs import entries

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import validate_config
+from pipeline.config.schema import validate_config
 from pipeline.monitoring import trigger
 from pipeline.monitoring.trigger import RunStarter, run_command
 

@@ -4,7 +4,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.errors import StepRefusedError
-from pipeline.config import ConfigurationError, validate_config
+from pipeline.config.schema import ConfigurationError, validate_config
 from pipeline.sources import change
 from pipeline.sources.change import add_source, prepare_images, retire_source
 from pipeline.sources.images import span_for
@@ -150,7 +150,7 @@ def test_nothing_is_assembled_without_the_head_that_was_asked_for(config):
 
 
 def test_another_run_under_the_same_root_is_waited_for(config, pushed):
-    from pipeline.local import only_run
+    from pipeline.runs.local import only_run
 
     with only_run(config.root), pytest.raises(ConfigurationError, match="another run works under"):
         add(config, STRIPES)

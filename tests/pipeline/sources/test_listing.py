@@ -5,7 +5,7 @@ import json
 import pytest
 
 from components.assembler.card_file import write_card
-from pipeline.config import validate_config
+from pipeline.config.schema import validate_config
 from pipeline.sources.listing import HEADINGS, list_sources
 from pipeline.sources.registry import Registry, write_registry
 from pipeline.sources.versions import heads_of, newest_version, served_since

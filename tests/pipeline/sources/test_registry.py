@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.config import ConfigurationError, validate_config
+from pipeline.config.schema import ConfigurationError, validate_config
 from pipeline.sources.registry import Registry, read_registry, registry_file, with_registered_sources, write_registry
 from tests.support.images import REAL, SIZE, SMOOTH, STRIPES
 from tests.support.small_dataset import prepare_small

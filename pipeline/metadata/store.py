@@ -7,8 +7,8 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 from components.errors import StepRefusedError
-from pipeline.config import ConfigurationError, PipelineConfig
-from pipeline.metadata_parameters import MetadataParameters
+from pipeline.config.metadata import MetadataParameters
+from pipeline.config.schema import ConfigurationError, PipelineConfig
 
 
 def connection_config(config: PipelineConfig, with_password: bool = True) -> metadata_store_pb2.ConnectionConfig:

@@ -11,13 +11,13 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.errors import StepRefusedError
-from pipeline.config import ConfigurationError, PipelineConfig
-from pipeline.graph import create_pipeline
-from pipeline.launches import LaunchListener, LaunchRecord, LaunchRules, NodeNotRunError, recorded_launches
-from pipeline.metadata_store import create_store
+from pipeline.config.schema import ConfigurationError, PipelineConfig
+from pipeline.graph.pipeline import create_pipeline
+from pipeline.metadata.store import create_store
 from pipeline.report.data import NodeRun, RunReport
-from pipeline.reporting import build_report, write_run_report
-from pipeline.run_inputs import resolve_run
+from pipeline.runs.inputs import resolve_run
+from pipeline.runs.launches import LaunchListener, LaunchRecord, LaunchRules, NodeNotRunError, recorded_launches
+from pipeline.runs.reporting import build_report, write_run_report
 
 Runner = Literal["beam", "local"]
 

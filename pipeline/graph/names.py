@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 
 from components.trainer.parameters import BaselineParameters
-from pipeline.config import ConfigurationError, PipelineConfig
-from pipeline.kubeflow_parameters import kind_of
+from pipeline.config.kubeflow import kind_of
+from pipeline.config.schema import ConfigurationError, PipelineConfig
 
 PRIMARY_TRAINER = "PrimaryTrainer"
 PERTURBED_EXAMPLES = "PerturbedExamples"

@@ -9,7 +9,7 @@ from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.types import channel
 
 from components.example_validator.component import ExampleGate
-from pipeline.config import PipelineConfig
+from pipeline.config.schema import PipelineConfig
 
 # Adds a node to the pipeline under an identifier.
 Add = Callable[[base_component.BaseComponent, str], base_component.BaseComponent]

@@ -12,9 +12,9 @@ from components.features import names
 from components.robustness.executor import TOO_SMALL
 from components.robustness.perturbations import CLEAN, jpeg_quality
 from components.robustness.scores.copy_scores import CopyScores, read_copy_scores
-from pipeline.config import PRIMARY, PipelineConfig
-from pipeline.lineage import NodeRecord
-from pipeline.node_names import PERTURBED_EXAMPLES, ROBUSTNESS_EVALUATOR, ROBUSTNESS_SCORES
+from pipeline.config.schema import PRIMARY, PipelineConfig
+from pipeline.graph.names import PERTURBED_EXAMPLES, ROBUSTNESS_EVALUATOR, ROBUSTNESS_SCORES
+from pipeline.metadata.lineage import NodeRecord
 from pipeline.report.data import CopiesReport, Gate, ScoreSet
 
 

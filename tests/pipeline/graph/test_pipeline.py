@@ -4,8 +4,8 @@ import pytest
 from tfx.dsl.compiler.compiler import Compiler
 
 from components.digest import source_digest
-from pipeline.config import validate_config
-from pipeline.graph import create_pipeline
+from pipeline.config.schema import validate_config
+from pipeline.graph.pipeline import create_pipeline
 
 DATA = ["ImportExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"]
 PRIMARY = ["PrimaryTrainer", "Evaluator.primary"]

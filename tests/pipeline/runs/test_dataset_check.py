@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from pipeline.config import ConfigurationError, validate_config
-from pipeline.dataset_check import require_dataset, with_resolved_span
+from pipeline.config.schema import ConfigurationError, validate_config
+from pipeline.runs.dataset_check import require_dataset, with_resolved_span
 from tests.support.images import REAL, SIZE, SMOOTH, STRIPES
 from tests.support.small_dataset import prepare_small
 

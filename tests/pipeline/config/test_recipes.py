@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.config import ConfigurationError, load_config, validate_config
-from pipeline.recipes import RECIPES
+from pipeline.config.recipes import RECIPES
+from pipeline.config.schema import ConfigurationError, load_config, validate_config
 
 MINIMAL = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo"}
 

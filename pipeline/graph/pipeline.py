@@ -20,10 +20,9 @@ from components.robustness.component import PerturbedExamples
 from components.robustness.scores.component import RobustnessScores
 from components.trainer.component import BaselineTrainer, PrimaryTrainer, SecondaryTrainer
 from components.validator.component import ServableValidator
-from pipeline.beam_arguments import set_beam_arguments
-from pipeline.config import PipelineConfig, sources_by_span
-from pipeline.metadata_store import connection_config
-from pipeline.node_names import (
+from pipeline.config.schema import PipelineConfig, sources_by_span
+from pipeline.graph.beam import set_beam_arguments
+from pipeline.graph.names import (
     LEAVE_ONE_OUT,
     PERTURBED_EXAMPLES,
     PRIMARY_TRAINER,
@@ -35,7 +34,8 @@ from pipeline.node_names import (
     head_trainer,
     left_out_sources,
 )
-from pipeline.span_nodes import Add, CheckedSpan, add_span
+from pipeline.graph.spans import Add, CheckedSpan, add_span
+from pipeline.metadata.store import connection_config
 
 
 class _Robustness(NamedTuple):

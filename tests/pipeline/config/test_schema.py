@@ -5,7 +5,7 @@ import yaml
 from pydantic import ValidationError
 
 from components.servable.parameters import VerdictParameters
-from pipeline.config import (
+from pipeline.config.schema import (
     ConfigurationError,
     load_config,
     sources_by_span,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from components.dataset.manifest import Manifest, newest_span
 from components.features.names import AttributionLevel, group_of
-from pipeline.config import ConfigurationError, PipelineConfig, sources_by_span
+from pipeline.config.schema import ConfigurationError, PipelineConfig, sources_by_span
 from serving.contract import FAKE_LABEL
 
 

@@ -1,4 +1,4 @@
-"""`python -m pipeline.node`: its exit codes and its last line, in processes of their own."""
+"""`python -m pipeline.cluster.__main__`: its exit codes and its last line, in processes of their own."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.cluster.plan import graph_digest
 from pipeline.cluster.planning import compile_ir
-from pipeline.config import validate_config
+from pipeline.config.schema import validate_config
 from tests.conftest import REPOSITORY
 from tests.support.images import REAL, SMOOTH
 from tests.support.small_dataset import prepare_small
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 def node(*words, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.node", *map(str, words)],
+        [sys.executable, "-m", "pipeline.cluster.__main__", *map(str, words)],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
         capture_output=True,

@@ -20,15 +20,8 @@ from components.metrics.confusion import verdict_confusion
 from components.metrics.open_set_turns import OpenSetEvaluation
 from components.open_set.artifacts import read_evaluation
 from components.trainer import artifacts
-from pipeline.config import PRIMARY, PipelineConfig
-from pipeline.copies_reporting import copies_reports, judged_gates
-from pipeline.dataset_view import mean_spectra, source_images
-from pipeline.lineage import NodeRecord, OutputArtifact, read_run
-from pipeline.metadata_store import open_store
-from pipeline.model_card.describe import describe_servable
-from pipeline.model_card.rendering import as_html
-from pipeline.model_card.sections import card_sections
-from pipeline.node_names import (
+from pipeline.config.schema import PRIMARY, PipelineConfig
+from pipeline.graph.names import (
     LEAVE_ONE_OUT,
     PRIMARY_TRAINER,
     baseline_runs,
@@ -36,6 +29,11 @@ from pipeline.node_names import (
     baseline_trainer,
     head_trainer,
 )
+from pipeline.metadata.lineage import NodeRecord, OutputArtifact, read_run
+from pipeline.metadata.store import open_store
+from pipeline.model_card.describe import describe_servable
+from pipeline.model_card.rendering import as_html
+from pipeline.model_card.sections import card_sections
 from pipeline.report.data import (
     BaselineReport,
     CombinedHeads,
@@ -47,6 +45,8 @@ from pipeline.report.data import (
 )
 from pipeline.report.model_view import MAIN_SPLIT
 from pipeline.report.run import write_report
+from pipeline.runs.copies import copies_reports, judged_gates
+from pipeline.runs.images import mean_spectra, source_images
 from serving import contract
 
 _CARD = "model_card.html"

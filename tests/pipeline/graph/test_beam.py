@@ -30,8 +30,8 @@ TESTED = [title for title, (_, tested) in PROFILES.items() if tested]
 
 def node_arguments(block):
     """The options that each data-parallel node gets, from the configuration through the pipeline."""
-    from pipeline.config import validate_config
-    from pipeline.graph import create_pipeline
+    from pipeline.config.schema import validate_config
+    from pipeline.graph.pipeline import create_pipeline
 
     pipeline = create_pipeline(validate_config(VALUES | block, "docs/beam.md"))
     return {

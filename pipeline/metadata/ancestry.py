@@ -1,6 +1,6 @@
 """Who made what from what: the executions that stand behind one artifact, from the metadata store.
 
-`pipeline.lineage` reads what one run did. This goes the other way: from an artifact back to everything that it came
+`pipeline.metadata.lineage` reads what one run did. This goes the other way: from an artifact back to everything that it came
 from, over all runs, since what a run takes from the cache was made in an earlier one.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.lineage import artifact_properties
+from pipeline.metadata.lineage import artifact_properties
 
 _LONGEST = 400  # characters of a parameter that are kept: schemas and configurations are longer than a reader wants
 _DONE = (metadata_store_pb2.Execution.COMPLETE,)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from pipeline.config import ConfigurationError, PipelineConfig
-from pipeline.dataset_check import require_dataset, with_resolved_span
-from pipeline.lineage import newest_models
-from pipeline.metadata_store import open_store
-from pipeline.node_names import PRIMARY_TRAINER
+from pipeline.config.schema import ConfigurationError, PipelineConfig
+from pipeline.graph.names import PRIMARY_TRAINER
+from pipeline.metadata.lineage import newest_models
+from pipeline.metadata.store import open_store
+from pipeline.runs.dataset_check import require_dataset, with_resolved_span
 
 
 def resolve_run(config: PipelineConfig) -> tuple[PipelineConfig, dict[str, Path]]:

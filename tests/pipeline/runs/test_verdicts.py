@@ -7,8 +7,8 @@ import pytest
 
 from components.assembler.assembly import Assembly
 from components.trainer.trained import SplitScores
-from pipeline import reporting
-from pipeline.config import validate_config
+from pipeline.config.schema import validate_config
+from pipeline.runs import reporting
 
 SOURCES = np.array(["camera", "camera", "progan", "progan", "unseen"])
 PATHS = np.array([f"{number}.png" for number in range(5)])

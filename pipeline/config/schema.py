@@ -24,10 +24,10 @@ from components.servable.parameters import VerdictParameters
 from components.trainer.augmentation_parameters import require_window
 from components.trainer.parameters import BaselineParameters, TrainingParameters
 from components.validator.parameters import ValidationParameters
-from pipeline.config_problems import sentence
-from pipeline.kubeflow_parameters import KubeflowParameters
-from pipeline.metadata_parameters import MetadataParameters
-from pipeline.recipes import RECIPES, RecipeName, with_recipe
+from pipeline.config.kubeflow import KubeflowParameters
+from pipeline.config.metadata import MetadataParameters
+from pipeline.config.problems import sentence
+from pipeline.config.recipes import RECIPES, RecipeName, with_recipe
 from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
 
 ParametersType = TypeVar("ParametersType", bound=Parameters)
@@ -84,7 +84,7 @@ class PipelineConfig(Parameters):
         input: what the models see.
         primary: training of the primary module.
         secondary: training of each head.
-        recipe: settings of `input`, `primary` and `secondary` that belong together, see pipeline/recipes.py:
+        recipe: settings of `input`, `primary` and `secondary` that belong together, see pipeline/config/recipes.py:
             "few_images", for tens to hundreds of images a source; or "paper". What the configuration gives itself wins;
             None leaves the rest at the defaults.
         attribution_level: what a head stands for: "instance", one source; or "architecture", all sources whose names
