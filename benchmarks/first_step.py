@@ -85,7 +85,7 @@ def _disk(pixel: Row) -> Row:
 def _ours(path: Path, representation: str, batch: object) -> Callable[[], object]:
     from benchmarks.synthetic import read_dataset, transform_of
     from components.features.parameters import InputParameters
-    from components.trainer.inputs import MemoryBudget, image_inputs
+    from components.training.inputs import MemoryBudget, image_inputs
 
     transform = transform_of(SIZE)
     parameters = InputParameters(representation=representation, size=SIZE)

@@ -67,10 +67,10 @@ def measure(representation: str, size: int, batch: int, epochs: int) -> dict:
     from components.models.parameters import LayerParameters
     from components.models.primary import MIDDLE_LAYER, build_primary
     from components.models.secondary import build_secondary
-    from components.trainer.inputs import DecodedInputs, StoredInputs
-    from components.trainer.loop import LabelledInputs, Learner
-    from components.trainer.parameters import TrainingParameters
-    from components.trainer.strategies import Replicas
+    from components.training.inputs import DecodedInputs, StoredInputs
+    from components.training.loop import LabelledInputs, Learner
+    from components.training.parameters import TrainingParameters
+    from components.training.strategies import Replicas
 
     gpus = tf.config.list_physical_devices("GPU")
     inputs = InputParameters(representation=representation, size=size)

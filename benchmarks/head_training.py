@@ -34,10 +34,10 @@ from pipeline.startup import import_tensorflow, quiet_libraries, settle_environm
 if TYPE_CHECKING:
     import keras
 
-    from components.trainer.examples import Split
-    from components.trainer.learners import LearnerPool
-    from components.trainer.middle_features import MiddleFeatures
-    from components.trainer.parameters import TrainingParameters
+    from components.training.examples import Split
+    from components.training.learners import LearnerPool
+    from components.training.middle_features import MiddleFeatures
+    from components.training.parameters import TrainingParameters
 
 BATCH = 64
 EVAL_SHARE = 8  # one image of the eval split for so many of the train split
@@ -112,16 +112,16 @@ class Experiment:
 
     def features(self) -> "MiddleFeatures":
         """Returns the middle features of both splits, in memory."""
-        from components.trainer.middle_features import extract_middle_features
-        from components.trainer.parameters import TrainingParameters
+        from components.training.middle_features import extract_middle_features
+        from components.training.parameters import TrainingParameters
 
         parameters = TrainingParameters(memory_budget_mb=2**20)
         return extract_middle_features(self.primary, self.splits, self._transform, self._inputs, parameters)
 
     def train(self, number: int, features: "MiddleFeatures", epochs: int, pool: "LearnerPool", batch: int) -> None:
         """Trains and scores the head of source `number`, our way."""
-        from components.trainer.fitting import FittingOptions
-        from components.trainer.modules import train_head
+        from components.training.fitting import FittingOptions
+        from components.training.modules import train_head
 
         options = FittingOptions(learners=pool)
         parameters = _parameters(epochs, batch)
@@ -132,7 +132,7 @@ class Experiment:
         import keras
         import numpy as np
 
-        from components.trainer.inputs import DecodedInputs
+        from components.training.inputs import DecodedInputs
 
         decoded, targets = {}, {}
         for name, split in self.splits.items():
@@ -165,7 +165,7 @@ class Experiment:
 
 def _epochs_of_a_head(experiment: Experiment, epochs: int, rounds: int) -> Row:
     from benchmarks.machine import multiplied_per_second
-    from components.trainer.learners import LearnerPool
+    from components.training.learners import LearnerPool
 
     features, pool = experiment.features(), LearnerPool()
     ways = {
@@ -188,7 +188,7 @@ def _epochs_of_a_head(experiment: Experiment, epochs: int, rounds: int) -> Row:
 
 
 def _four_heads(experiment: Experiment, epochs: int) -> Row:
-    from components.trainer.learners import LearnerPool
+    from components.training.learners import LearnerPool
 
     def train_heads(count: int) -> None:
         features, pool = experiment.features(), LearnerPool()
@@ -215,7 +215,7 @@ def _four_heads(experiment: Experiment, epochs: int) -> Row:
 
 
 def _many_heads(experiment: Experiment, heads: int) -> list[Row]:
-    from components.trainer.learners import LearnerPool
+    from components.training.learners import LearnerPool
 
     features, pool = experiment.features(), LearnerPool()
     experiment.train(0, features, 1, pool, 4 * BATCH)  # traced, for no half's account
@@ -238,7 +238,7 @@ def _of_halves(name: str, ratio: float, of: str, later: Measurement, earlier: Me
 
 
 def _parameters(epochs: int, batch: int) -> "TrainingParameters":
-    from components.trainer.parameters import TrainingParameters
+    from components.training.parameters import TrainingParameters
 
     return TrainingParameters(epochs=epochs, early_stopping=epochs, batch_size=batch)
 

@@ -61,10 +61,10 @@ def _of_kind(
     from components.features.parameters import InputParameters
     from components.models.parameters import LayerParameters
     from components.models.primary import build_primary
-    from components.trainer.inputs import DecodedInputs, KeptInputs, ModelInputs, StoredInputs
-    from components.trainer.loop import LabelledInputs, Learner
-    from components.trainer.parameters import TrainingParameters
-    from components.trainer.strategies import Replicas
+    from components.training.inputs import DecodedInputs, KeptInputs, ModelInputs, StoredInputs
+    from components.training.loop import LabelledInputs, Learner
+    from components.training.parameters import TrainingParameters
+    from components.training.strategies import Replicas
 
     step, count = EPOCH[size][0], len(images)
     inputs = InputParameters(representation=representation, size=size)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from components.features.parameters import InputParameters
     from components.features.transform import TransformFunction
     from components.metrics.open_set_turns import OpenSetTurn
-    from components.trainer.examples import Split
+    from components.training.examples import Split
     from pipeline.config.schema import PipelineConfig
 
 FOLDS = 5
@@ -152,10 +152,10 @@ def run_fold(
 ) -> Fold:
     """Trains on one fold, and scores its test images and their copies."""
     from components.open_set.leave_one_out import leave_one_out
-    from components.trainer.fitting import FittingOptions
-    from components.trainer.learners import process_learners
-    from components.trainer.middle_features import extract_middle_features, repeated
-    from components.trainer.modules import train_head
+    from components.training.fitting import FittingOptions
+    from components.training.learners import process_learners
+    from components.training.middle_features import extract_middle_features, repeated
+    from components.training.modules import train_head
 
     parts = divide(images, fold)
     splits = {name: _split(name, members) for name, members in parts.items()}
@@ -199,9 +199,9 @@ def _primary(
     """Trains a primary module, or takes the one that was kept; returns it with its scores of all splits but train."""
     import keras
 
-    from components.trainer.inputs import DecodedInputs
-    from components.trainer.loop import scores
-    from components.trainer.modules import train_primary
+    from components.training.inputs import DecodedInputs
+    from components.training.loop import scores
+    from components.training.modules import train_primary
 
     if kept and kept.exists():
         model = keras.models.load_model(kept, compile=False, safe_mode=True)
@@ -261,8 +261,8 @@ def _copy(image: Image, kind: str) -> Image:
 
 
 def _split(name: str, images: Sequence[Image]) -> "Split":
-    from components.trainer.encoded_images import EncodedImages
-    from components.trainer.examples import Split
+    from components.training.encoded_images import EncodedImages
+    from components.training.examples import Split
 
     return Split(
         name,

@@ -10,7 +10,7 @@ from PIL import Image
 from components.dataset.records import RecordWriter, encode_example
 from components.features import dct, image, names
 from components.features.transform import TransformFunction
-from components.trainer.examples import Split, read_split
+from components.training.examples import Split, read_split
 
 _GRAIN = 1.5  # standard deviation of the noise, of 255: with it a PNG is as large as that of a photo of its size
 

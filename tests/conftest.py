@@ -51,7 +51,7 @@ def prepared_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def splits(prepared_dataset: Path) -> dict:
     """The splits of span 1 as trainers read them: train, eval, test."""
-    from components.trainer.examples import read_split
+    from components.training.examples import read_split
 
     folder = prepared_dataset / "span-1"
     return {
@@ -94,7 +94,7 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def train_images(splits: dict) -> list[bytes]:
     """The encoded images of the train split of span 1."""
-    from components.trainer.examples import image_bytes
+    from components.training.examples import image_bytes
 
     return list(image_bytes(splits["train"]).as_numpy_iterator())
 

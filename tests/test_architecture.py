@@ -32,7 +32,7 @@ STEPS = {
         "components.metrics.operating_point",
     ),
     "assembler": (
-        "components.trainer.artifacts",
+        "components.training.artifacts",
         "components.servable",
         "components.features",
         "components.metrics.scores",
@@ -45,7 +45,7 @@ STEPS = {
     "pusher": (CONTRACT,),
     # Measures images exactly as servers and clients log them.
     "monitoring": (
-        "components.trainer.artifacts",
+        "components.training.artifacts",
         "components.servable.asking",
         "components.features",
         "serving.request_log",

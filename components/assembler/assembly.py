@@ -11,7 +11,7 @@ from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.servable.export import export_servable
 from components.servable.operating_points import OperatingPoints
-from components.trainer import artifacts
+from components.training import artifacts
 
 ASSEMBLY_FILE = "assembly.json"
 

@@ -17,7 +17,7 @@ from components.assembler.card_file import write_card
 from components.assembler.model_card import ArtifactRecord, AssemblyRun, ExamplesRecord, ModelRecord, build_card
 from components.features.parameters import InputParameters
 from components.servable.parameters import VerdictParameters
-from components.trainer.artifacts import SERVING_FOLDER
+from components.training.artifacts import SERVING_FOLDER
 
 PRIMARY = "primary"
 ROBUSTNESS_KEY = "robustness_blessing"

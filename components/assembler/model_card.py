@@ -16,7 +16,7 @@ from components.assembler.card_file import FORMAT_VERSION
 from components.assembler.card_limits import known_limits
 from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
-from components.trainer import artifacts
+from components.training import artifacts
 
 _SPLIT = "test"
 _SPLITS = ("train", "eval", "test", "testonly")

@@ -10,7 +10,7 @@ from tfx.types import artifact_utils
 
 from components.monitoring.reference import judged_rows
 from components.monitoring.statistics import statistics_of, write_statistics
-from components.trainer import artifacts
+from components.training import artifacts
 
 STATISTICS_FILE = "FeatureStats.pb"  # in the folder of its split, as StatisticsGen writes it
 

@@ -10,7 +10,7 @@ from components.digest import source_digest
 from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.open_set import executor
-from components.trainer.parameters import TrainingParameters
+from components.training.parameters import TrainingParameters
 
 
 class LeaveOneOutSpec(component_spec.ComponentSpec):

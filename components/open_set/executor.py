@@ -13,13 +13,13 @@ from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.open_set.artifacts import write_evaluation
 from components.open_set.leave_one_out import leave_one_out
-from components.trainer.determinism import deterministic_operations
-from components.trainer.examples import process_splits
-from components.trainer.fitting import FittingOptions
 from components.trainer.job import TrainingJob, middle_features
-from components.trainer.learners import process_learners
-from components.trainer.middle_features import repeated
-from components.trainer.parameters import TrainingParameters
+from components.training.determinism import deterministic_operations
+from components.training.examples import process_splits
+from components.training.fitting import FittingOptions
+from components.training.learners import process_learners
+from components.training.middle_features import repeated
+from components.training.parameters import TrainingParameters
 
 # Those of the heads: where they were trained in this process, their middle features are used again.
 _SPLITS = ("train", "eval", "test")

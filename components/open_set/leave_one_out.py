@@ -17,13 +17,13 @@ from components.features.names import AttributionLevel, group_of
 from components.features.parameters import InputParameters
 from components.metrics.open_set_turns import OpenSetEvaluation, OpenSetTurn
 from components.open_set.scores import acceptance_scores, fit_reference
-from components.trainer.examples import Split
-from components.trainer.fitting import FittingOptions
-from components.trainer.head_reader import HeadReader
-from components.trainer.inputs import MemoryBudget, allocate
-from components.trainer.middle_features import MiddleFeatures
-from components.trainer.modules import train_head
-from components.trainer.parameters import TrainingParameters
+from components.training.examples import Split
+from components.training.fitting import FittingOptions
+from components.training.head_reader import HeadReader
+from components.training.inputs import MemoryBudget, allocate
+from components.training.middle_features import MiddleFeatures
+from components.training.modules import train_head
+from components.training.parameters import TrainingParameters
 
 _COPIED_AT_ONCE = 256
 _LEARNT_FROM = ("train", "eval")

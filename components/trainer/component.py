@@ -10,7 +10,7 @@ from components.digest import source_digest
 from components.features.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.trainer import executor
-from components.trainer.parameters import BaselineParameters, TrainingParameters
+from components.training.parameters import BaselineParameters, TrainingParameters
 
 _EXECUTOR_MODULE = "components.trainer.executor"
 
@@ -68,7 +68,7 @@ class PrimaryTrainer(base_component.BaseComponent):
     `warm_start` is the folder of an earlier Model artifact whose weights training starts from; empty starts anew.
 
     Component inputs:  examples (Examples), transform_graph (TransformGraph)
-    Component outputs: model (Model), model_run (ModelRun); their files are listed in `components.trainer.artifacts`
+    Component outputs: model (Model), model_run (ModelRun); their files are listed in `components.training.artifacts`
     """
 
     SPEC_CLASS = PrimaryTrainerSpec
@@ -102,7 +102,7 @@ class SecondaryTrainer(base_component.BaseComponent):
     `warm_start` is the folder of an earlier Model artifact of a head; empty starts anew.
 
     Component inputs:  examples (Examples), transform_graph (TransformGraph), primary (Model)
-    Component outputs: model (Model), model_run (ModelRun); their files are listed in `components.trainer.artifacts`
+    Component outputs: model (Model), model_run (ModelRun); their files are listed in `components.training.artifacts`
     """
 
     SPEC_CLASS = SecondaryTrainerSpec

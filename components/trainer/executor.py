@@ -11,9 +11,9 @@ from tfx.types import artifact_utils
 
 from components.features.parameters import InputParameters
 from components.trainer.job import TrainingJob, run_job
-from components.trainer.parameters import BaselineParameters, TrainingParameters
 from components.trainer.processes import run_in_workers
-from components.trainer.strategies import Replicas, make_strategy
+from components.training.parameters import BaselineParameters, TrainingParameters
+from components.training.strategies import Replicas, make_strategy
 
 # Images are scored on the splits that training did not see.
 _SPLITS = ("train", "eval", "test")

@@ -12,24 +12,24 @@ from components.features.transform import ExportedTransform
 from components.parameters import Parameters
 from components.servable.export import export_servable
 from components.servable.operating_points import OperatingPoints
-from components.trainer import artifacts
-from components.trainer.baselines import train_baseline
-from components.trainer.checkpoints import Checkpoint
-from components.trainer.determinism import deterministic_operations
-from components.trainer.examples import Split, process_splits
-from components.trainer.fitting import FittingOptions
-from components.trainer.learners import process_learners
-from components.trainer.middle_features import (
+from components.training import artifacts
+from components.training.baselines import train_baseline
+from components.training.checkpoints import Checkpoint
+from components.training.determinism import deterministic_operations
+from components.training.examples import Split, process_splits
+from components.training.fitting import FittingOptions
+from components.training.learners import process_learners
+from components.training.middle_features import (
     MiddleFeatures,
     copies_of,
     extract_middle_features,
     process_store,
     repeated,
 )
-from components.trainer.modules import train_head, train_primary
-from components.trainer.parameters import BaselineParameters, TrainingParameters
-from components.trainer.strategies import Replicas
-from components.trainer.trained import TrainedModule
+from components.training.modules import train_head, train_primary
+from components.training.parameters import BaselineParameters, TrainingParameters
+from components.training.strategies import Replicas
+from components.training.trained import TrainedModule
 
 _logger = logging.getLogger(__name__)
 

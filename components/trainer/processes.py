@@ -21,7 +21,7 @@ from typing import IO
 from components.errors import StepRefusedError
 from components.trainer import worker
 from components.trainer.job import TrainingJob
-from components.trainer.progress import report_epoch
+from components.training.progress import report_epoch
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CLUSTER = "TF_CONFIG"

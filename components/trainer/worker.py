@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from components.trainer.progress import Figures
+    from components.training.progress import Figures
 
 _ORPHANED = 3
 
@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     threading.Thread(target=_end_with_input, daemon=True).start()
     from components.trainer.job import TrainingJob, run_job
-    from components.trainer.progress import watched_epochs
-    from components.trainer.strategies import Replicas, make_strategy
+    from components.training.progress import watched_epochs
+    from components.training.strategies import Replicas, make_strategy
 
     job = TrainingJob.model_validate_json(Path(arguments[0]).read_text())
     # Before anything else: collectives are set up before TensorFlow computes.

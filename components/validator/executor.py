@@ -11,8 +11,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.assembler.assembly import read_assembly
-from components.trainer import artifacts
-from components.trainer.examples import read_split
+from components.training import artifacts
+from components.training.examples import read_split
 from components.validator.parameters import ValidationParameters
 from components.validator.validation import validate
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import StepRefusedError
-from components.trainer.examples import Split, image_bytes
+from components.training.examples import Split, image_bytes
 from components.validator.parameters import ValidationParameters
 from components.validator.process import server_process
 from serving import contract

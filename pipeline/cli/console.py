@@ -199,7 +199,7 @@ class RunConsole:
         if not self._watched:
             yield
             return
-        from components.trainer.progress import watched_epochs
+        from components.training.progress import watched_epochs
 
         with watched_epochs(self._epoch_ended):
             yield

@@ -21,8 +21,8 @@ from components.open_set.parameters import OpenSetParameters
 from components.parameters import Parameters
 from components.robustness.perturbations import check_name
 from components.servable.parameters import VerdictParameters
-from components.trainer.augmentation_parameters import require_window
-from components.trainer.parameters import BaselineParameters, TrainingParameters
+from components.training.augmentation_parameters import require_window
+from components.training.parameters import BaselineParameters, TrainingParameters
 from components.validator.parameters import ValidationParameters
 from pipeline.config.kubeflow import KubeflowParameters
 from pipeline.config.metadata import MetadataParameters

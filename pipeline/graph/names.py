@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from components.trainer.parameters import BaselineParameters
+from components.training.parameters import BaselineParameters
 from pipeline.config.kubeflow import kind_of
 from pipeline.config.schema import ConfigurationError, PipelineConfig
 

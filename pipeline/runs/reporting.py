@@ -19,7 +19,7 @@ from components.features.names import group_of
 from components.metrics.confusion import verdict_confusion
 from components.metrics.open_set_turns import OpenSetEvaluation
 from components.open_set.artifacts import read_evaluation
-from components.trainer import artifacts
+from components.training import artifacts
 from pipeline.config.schema import PRIMARY, PipelineConfig
 from pipeline.graph.names import (
     LEAVE_ONE_OUT,

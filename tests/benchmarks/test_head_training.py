@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.head_training import Experiment
-from components.trainer.learners import LearnerPool
+from components.training.learners import LearnerPool
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from components.digest import import_closure, source_digest
 TREE = {
     "components/__init__.py": "",
     "components/trainer/__init__.py": "",
-    "components/trainer/executor.py": "from components.features import dct\nfrom components.trainer.loop import *\n",
-    "components/trainer/loop.py": "def train():\n    import serving.contract\n",
+    "components/trainer/executor.py": "from components.features import dct\nfrom components.training.loop import *\n",
+    "components/training/loop.py": "def train():\n    import serving.contract\n",
     "components/features/__init__.py": "",
     "components/features/dct.py": "import numpy\n",
     "components/features/image.py": "",
@@ -19,7 +19,7 @@ TREE = {
 }
 REACHED = {
     "components.trainer.executor",
-    "components.trainer.loop",
+    "components.training.loop",
     "components.features",
     "components.features.dct",
     "serving.contract",

@@ -141,7 +141,7 @@ def records_of(volume, database, monkeypatch, run_id):
 def test_models_and_blessings_are_those_of_a_local_run(cluster_run, first_run, volume, database, monkeypatch):
     import numpy as np
 
-    from components.trainer import artifacts
+    from components.training import artifacts
     from pipeline.config.schema import validate_config
     from pipeline.metadata.lineage import read_run
     from pipeline.metadata.store import open_store

@@ -79,7 +79,7 @@ def test_one_report_compares_them_on_the_same_images(beside_baselines, dataset):
 
 
 def test_a_softmax_has_an_output_for_real_and_for_each_source(beside_baselines, first_run):
-    from components.trainer import artifacts
+    from components.training import artifacts
     from pipeline.config.schema import validate_config
     from pipeline.metadata.lineage import newest_models
     from pipeline.metadata.store import open_store
@@ -165,7 +165,7 @@ def continued(first_run, image_tree, tmp_path_factory):
 
 def test_a_warm_start_begins_with_the_earlier_weights_and_the_configured_learning_rate(first_run, continued):
     """At a learning rate near zero the weights stay where they came from; the earlier rate would have moved them."""
-    from components.trainer import artifacts
+    from components.training import artifacts
     from pipeline.config.schema import validate_config
     from pipeline.metadata.lineage import newest_models
     from pipeline.metadata.store import open_store

@@ -13,9 +13,9 @@ from components.models.primary import build_primary
 from components.models.secondary import build_secondary
 from components.servable.export import export_servable
 from components.servable.operating_points import OperatingPoints
-from components.trainer import artifacts
-from components.trainer.history import History
-from components.trainer.modules import TrainedModule
+from components.training import artifacts
+from components.training.history import History
+from components.training.modules import TrainedModule
 from tests.support.images import SIZE
 
 DETECTION_THRESHOLD = 0.45

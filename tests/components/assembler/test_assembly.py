@@ -12,7 +12,7 @@ from components.errors import StepRefusedError
 from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.models.distances import SourceDistance
-from components.trainer import artifacts
+from components.training import artifacts
 from tests.support import modules
 from tests.support.images import SIZE, SMOOTH, STRIPES, encode, noise
 

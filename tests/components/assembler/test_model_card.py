@@ -12,9 +12,9 @@ from components.assembler.model_card import ArtifactRecord, AssemblyRun, Example
 from components.features.parameters import InputParameters
 from components.metrics.calibration import Calibration
 from components.metrics.operating_point import OperatingPoint
-from components.trainer import artifacts
-from components.trainer.history import History
-from components.trainer.trained import SplitScores, TrainedModule
+from components.training import artifacts
+from components.training.history import History
+from components.training.trained import SplitScores, TrainedModule
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32)
 SCORES = np.array([0.1, 0.2, 0.6, 0.3, 0.9, 0.7, 0.2, 0.8], np.float32)

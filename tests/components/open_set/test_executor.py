@@ -12,9 +12,9 @@ from components.features.parameters import InputParameters
 from components.open_set.artifacts import FIGURES_FILE, read_evaluation
 from components.open_set.executor import LeaveOneOutExecutor
 from components.trainer import job
-from components.trainer.middle_features import MiddleFeatureStore
-from components.trainer.parameters import TrainingParameters
-from components.trainer.strategies import Replicas
+from components.training.middle_features import MiddleFeatureStore
+from components.training.parameters import TrainingParameters
+from components.training.strategies import Replicas
 from tests.components.trainer.jobs import make_job
 from tests.support.images import SMOOTH, STRIPES
 from tests.support.modules import write_primary

@@ -11,11 +11,11 @@ from components.models.parameters import LayerParameters
 from components.models.secondary import build_secondary
 from components.open_set import leave_one_out as module
 from components.open_set.leave_one_out import leave_one_out
-from components.trainer.examples import Split
-from components.trainer.fitting import FittingOptions
-from components.trainer.learners import LearnerPool
-from components.trainer.modules import source_targets
-from components.trainer.parameters import TrainingParameters
+from components.training.examples import Split
+from components.training.fitting import FittingOptions
+from components.training.learners import LearnerPool
+from components.training.modules import source_targets
+from components.training.parameters import TrainingParameters
 
 REAL, OTHER = "real_camera", "other_a"
 SOURCES = ("near_a", "near_b", "far_c")

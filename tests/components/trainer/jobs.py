@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from components.features.parameters import InputParameters
-from components.trainer.examples import Split
 from components.trainer.job import TrainingJob
-from components.trainer.parameters import TrainingParameters
+from components.training.examples import Split
+from components.training.parameters import TrainingParameters
 from tests.conftest import REPOSITORY
 
 INPUTS = InputParameters(representation="dct", size=32)
@@ -38,7 +38,7 @@ def start_job(job: TrainingJob, folder: Path, prologue: str = "") -> "subprocess
         "import sys\nfrom pathlib import Path\n"
         f"{prologue}\n"
         "from components.trainer.job import TrainingJob, run_job\n"
-        "from components.trainer.strategies import Replicas, make_strategy\n"
+        "from components.training.strategies import Replicas, make_strategy\n"
         "job = TrainingJob.model_validate_json(Path(sys.argv[1]).read_text())\n"
         "run_job(job, Replicas(make_strategy(job.training.strategy)))\n"
     )

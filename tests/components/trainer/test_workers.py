@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from components.errors import StepRefusedError
-from components.trainer import artifacts
 from components.trainer.job import run_job
-from components.trainer.parameters import TrainingParameters
 from components.trainer.processes import run_in_workers
-from components.trainer.strategies import Replicas
+from components.training import artifacts
+from components.training.parameters import TrainingParameters
+from components.training.strategies import Replicas
 from tests.components.trainer.jobs import finish, make_job, start_job
 
 # 72 images in batches of 16 and one of 8; 17 of a batch would leave the last share of a worker empty.
@@ -50,7 +50,7 @@ def assert_same_training(one: Path, other: Path):
 @pytest.mark.e2e
 def test_two_workers_train_what_one_does(alone, tmp_path, splits, transform_graph, caplog):
     two = TRAINING.model_copy(update={"strategy": "multi_worker", "workers": 2})
-    with caplog.at_level(logging.INFO, "components.trainer.loop"):
+    with caplog.at_level(logging.INFO, "components.training.loop"):
         run_in_workers(make_job(tmp_path, splits, transform_graph, two))
     assert_same_training(alone, tmp_path)
     progress = [record.training_progress for record in caplog.records if hasattr(record, "training_progress")]

@@ -5,7 +5,7 @@ import pytest
 
 from components.errors import StepRefusedError
 from components.features.parameters import InputParameters
-from components.trainer.examples import Split
+from components.training.examples import Split
 from components.validator import validation
 from components.validator.parameters import ValidationParameters
 from components.validator.process import server_process

@@ -17,7 +17,7 @@ FIGURES = {
     "learning_rate": 1e-3,
     "best_epoch": 2,
 }
-LOGGER = logging.getLogger("components.trainer.loop")
+LOGGER = logging.getLogger("components.training.loop")
 
 
 def said(monkeypatch, terminal: bool, silent: bool = False) -> tuple[console.RunConsole, io.StringIO]:

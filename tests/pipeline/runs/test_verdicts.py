@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from components.assembler.assembly import Assembly
-from components.trainer.trained import SplitScores
+from components.training.trained import SplitScores
 from pipeline.config.schema import validate_config
 from pipeline.runs import reporting
 

@@ -1,0 +1,139 @@
+"""Parameters of training, shared by the primary module, the heads and the baselines."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from components.models.parameters import LayerParameters, Precision
+from components.parameters import Parameters
+from components.training.augmentation_parameters import AugmentationParameters
+
+BaselineArchitecture = Literal["gdaconv", "postpool", "notl"]
+BaselineTask = Literal["detection", "attribution", "multiclass"]
+
+
+class OperatingPointParameters(Parameters):
+    """How the threshold of a trained model is chosen.
+
+    Attributes:
+        rule: "balanced_accuracy", the threshold that maximises balanced accuracy on the eval split; "target_fpr", the
+            lowest at which at most `target_fpr` of the eval split's negative images are called positive; or "fixed".
+        threshold: the threshold of rule "fixed"; the published method uses 0.5.
+        target_fpr: false-positive rate of rule "target_fpr"; 1 / target_fpr negative images are needed to claim it.
+    """
+
+    rule: Literal["balanced_accuracy", "target_fpr", "fixed"] = "balanced_accuracy"
+    threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
+    target_fpr: float = Field(default=0.01, gt=0.0, lt=1.0)
+
+    @property
+    def value(self) -> float:
+        """The number that the rule goes by."""
+        return self.target_fpr if self.rule == "target_fpr" else self.threshold
+
+
+class TrainingParameters(Parameters):
+    """One training.
+
+    Attributes:
+        epochs: the most passes over the train split.
+        early_stopping: epochs without a better eval split after which training ends; the best epoch's weights are kept
+            in any case.
+        passes: how often an epoch goes over the train split. An epoch ends with a look at the eval split and a
+            checkpoint, which few images and small windows do not want after every pass.
+        monitor: what makes an epoch better: a lower "loss", as published, or a higher "roc_auc" (a lower loss where
+            that is equal). On small eval splits the loss rises with over-confidence while the ranking still improves.
+            "last" keeps the last epoch and never stops early: which of many epochs does best on a few dozen images is
+            chance, and a falling learning rate ends in weights that are an average of many.
+        batch_size: images a step, all workers together.
+        learning_rate: of Adam.
+        schedule: "constant", as published; or "cosine": rising over the first twentieth of the steps, at most 20 of
+            them, then falling to zero along half a cosine (Loshchilov & Hutter 2017) until the last step of `epochs`.
+        augmentation: what happens to images before a step sees them. A head sees middle features of as many augmented
+            copies of each image as `copies` says.
+        copies: of each image, whose middle features a head is trained on; used only with augmentation.
+        class_weights: "balanced" gives all classes the same total weight in the loss; "none" as published.
+        sampling: "shuffled", every image once an epoch; "balanced", every class equally often in epochs of the same
+            length, and in every batch; or "sources", the same, and within each class every source. Balanced training
+            batches need no class weights, which then apply to the eval split alone.
+        seed: of initial weights and shuffling.
+        deterministic: the same seed gives the same weights on the same machine, bit by bit.
+        precision: "float32"; or, for GPUs, "bfloat16" or "float16", in which convolutions and activations of a training
+            step compute. Weights, batch normalisation and the decision stay in float32, and so do all scores.
+        layers: network, initialisation and batch normalisation.
+        calibration: "platt" sets scale and shift of the model's logit on the eval split, so that a probability is the
+            share of such images that are positive (see components/metrics/calibration.py); "none" leaves it.
+        operating_point: how the threshold is chosen.
+        distance: of heads alone: "mahalanobis" has a head claim only images whose last features are no farther from its
+            source's than most of the source's own, so that other claims become unknown generators (see
+            components/models/distances.py); "none", every image above its threshold.
+        distance_rejection: share of a source's own eval images that the distance may refuse.
+        memory_budget_mb: what is computed from images (decoded inputs, middle features) is kept in memory up to this
+            size, all splits together. Past it inputs are decoded again in each epoch, and middle features are read
+            from a temporary file.
+        strategy: "single", one device; "mirrored", all GPUs of this machine; "multi_worker", several processes: those
+            of the cluster that TF_CONFIG describes, or as many as `workers` on this machine.
+        workers: processes of strategy "multi_worker" where no TF_CONFIG is set.
+    """
+
+    epochs: int = Field(default=100, ge=1)
+    early_stopping: int = Field(default=5, ge=1)
+    passes: int = Field(default=1, ge=1)
+    monitor: Literal["loss", "roc_auc", "last"] = "loss"
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    augmentation: AugmentationParameters = AugmentationParameters()
+    copies: int = Field(default=8, ge=1, le=1000)
+    class_weights: Literal["balanced", "none"] = "balanced"
+    sampling: Literal["shuffled", "balanced", "sources"] = "shuffled"
+    seed: int = Field(default=2021, ge=0, lt=2**31)
+    deterministic: bool = True
+    precision: Precision = "float32"
+    layers: LayerParameters = LayerParameters()
+    calibration: Literal["platt", "none"] = "platt"
+    operating_point: OperatingPointParameters = OperatingPointParameters()
+    distance: Literal["none", "mahalanobis"] = "none"
+    distance_rejection: float = Field(default=0.05, gt=0.0, lt=1.0)
+    memory_budget_mb: int = Field(default=1024, ge=0)
+    strategy: Literal["single", "mirrored", "multi_worker"] = "single"
+    workers: int = Field(default=1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _workers_have_a_strategy(self) -> "TrainingParameters":
+        if self.workers > 1 and self.strategy != "multi_worker":
+            raise ValueError(
+                f"workers: must be 1 unless strategy is 'multi_worker', got {self.workers} with strategy "
+                f"'{self.strategy}'. Set strategy: multi_worker, or remove workers."
+            )
+        if self.workers > self.batch_size:
+            raise ValueError(
+                f"workers: must be at most batch_size, got {self.workers} workers for batches of {self.batch_size}: "
+                "each takes its share of every batch. Raise batch_size."
+            )
+        return self
+
+
+class BaselineParameters(Parameters):
+    """One baseline, to be compared with the proposed modules.
+
+    Attributes:
+        architecture: "gdaconv" (Frank et al. 2020), "postpool" (Yu et al. 2019), or "notl", the primary module's
+            network without transfer (Khoo, Lim & Phan 2022).
+        task: "detection", real or synthesised; "attribution", one model a source, one against the rest; "multiclass",
+            one softmax over real and all sources.
+        training: how it is trained.
+    """
+
+    architecture: BaselineArchitecture
+    task: BaselineTask
+    training: TrainingParameters = TrainingParameters()
+
+    @model_validator(mode="after")
+    def _is_no_primary_module(self) -> "BaselineParameters":
+        if self.architecture == "notl" and self.task == "detection":
+            raise ValueError(
+                "task: must not be 'detection' for architecture 'notl': without sources to tell apart it is the "
+                "primary module itself, which is trained anyway. Choose attribution or multiclass, or remove it."
+            )
+        return self
