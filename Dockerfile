@@ -1,4 +1,4 @@
-# One image for every step of the pipeline, for the embedded server and for the command line (docs/image.md).
+# One image for every step of the pipeline, for the embedded server and for the command line (docs/container.md).
 #   docker build -t generator-attribution:0.1.0 .
 #   docker build -t generator-attribution:0.1.0-gpu --build-arg VARIANT=gpu .
 # Debian 13: TensorFlow Data Validation and ML Metadata need glibc >= 2.38, and have wheels for x86-64 only.

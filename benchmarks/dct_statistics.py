@@ -148,8 +148,8 @@ def _write_examples(folder: Path, images: list[bytes]) -> None:
     """Writes one compressed file, as ImportExampleGen does; Beam cannot split it."""
     import tensorflow as tf
 
-    from components.dataset.records import encode_example
-    from components.features import names
+    from components.examples import names
+    from components.examples.records import encode_example
 
     folder.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
@@ -163,7 +163,7 @@ def _write_schema(folder: Path) -> None:
     from google.protobuf.text_format import MessageToString
     from tensorflow_transform.tf_metadata import schema_utils
 
-    from components.features import names
+    from components.examples import names
 
     folder.mkdir(parents=True)
     spec = {

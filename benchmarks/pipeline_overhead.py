@@ -99,7 +99,7 @@ def _runs(folder: Path, short: bool) -> list[tuple[Measurement, _Clock]]:
     """Runs the demonstration's pipeline twice."""
     from components.dataset.parameters import PreparationParameters
     from components.dataset.prepare import prepare
-    from components.dataset.sample import write_sample_tree
+    from components.sample.tree import write_sample_tree
     from pipeline.config.schema import load_config
     from pipeline.runs.local import run_pipeline
 

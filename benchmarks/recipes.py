@@ -151,7 +151,7 @@ def run_fold(
     images: Sequence[Image], fold: int, config: "PipelineConfig", name: str, options: argparse.Namespace
 ) -> Fold:
     """Trains on one fold, and scores its test images and their copies."""
-    from components.open_set.leave_one_out import leave_one_out
+    from components.leave_one_out.turns import leave_one_out
     from components.training.fitting import FittingOptions
     from components.training.learners import process_learners
     from components.training.middle_features import extract_middle_features, repeated
@@ -253,7 +253,7 @@ def summarise(folds: Sequence[Fold]) -> dict[str, Any]:
 
 def _copy(image: Image, kind: str) -> Image:
     from components.dataset.images import decode_image
-    from components.robustness.perturbations import perturbed
+    from components.dataset.perturbations import perturbed
     from serving.contract import MAX_IMAGE_PIXELS
 
     pixels = decode_image(image.encoded, MAX_IMAGE_PIXELS).pixels

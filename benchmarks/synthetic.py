@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from components.dataset.records import RecordWriter, encode_example
-from components.features import dct, image, names
+from components.examples import names
+from components.examples.records import RecordWriter, encode_example
+from components.features import dct, image
 from components.features.transform import TransformFunction
 from components.training.examples import Split, read_split
 

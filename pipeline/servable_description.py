@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.features.names import AttributionLevel
+from components.examples.names import AttributionLevel
 from serving import contract
 from serving.errors import ServableError
 from serving.versions import Version, find_version

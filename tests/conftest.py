@@ -71,7 +71,7 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     from apache_beam.options.pipeline_options import PipelineOptions
     from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-    from components.features import names
+    from components.examples import names
     from components.features.preprocessing import preprocessing_fn
 
     def run(images: Sequence[bytes], size: int, **config: object) -> str:

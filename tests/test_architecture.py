@@ -21,8 +21,8 @@ STEPS = {
     "dataset": ("components.features", CONTRACT, "serving.request_log.jpeg_quality"),
     "servable": ("components.models", "components.features", CONTRACT),
     "evaluator": ("components.features", "components.servable", CONTRACT),
-    "example_validator": ("components.features.names", "components.features.confound"),
-    "robustness": ("components.dataset", "components.features.names", "components.servable.asking", CONTRACT),
+    "example_validator": ("components.examples.names", "components.dataset.confounds"),
+    "robustness": ("components.dataset", "components.examples.names", "components.servable.asking", CONTRACT),
     "trainer": (
         "components.servable",
         "components.models",

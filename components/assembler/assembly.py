@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.errors import StepRefusedError
-from components.features.names import AttributionLevel
+from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.servable.export import export_servable

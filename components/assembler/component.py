@@ -9,7 +9,7 @@ from tfx.types import channel, component_spec, standard_artifacts
 
 from components.assembler import executor
 from components.digest import source_digest
-from components.features.names import AttributionLevel
+from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.servable.parameters import VerdictParameters
 

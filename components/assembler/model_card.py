@@ -14,7 +14,7 @@ from typing import Any
 from components.assembler.card_figures import model_figures
 from components.assembler.card_file import FORMAT_VERSION
 from components.assembler.card_limits import known_limits
-from components.features.names import AttributionLevel
+from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.training import artifacts
 

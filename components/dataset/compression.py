@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from components.features.confound import NOT_JPEG
+from components.dataset.confounds import NOT_JPEG
 from serving.request_log.jpeg_quality import nearest_quality, standard_tables
 
 _CHROMA_SAMPLINGS: dict[tuple[float, float], str] = {

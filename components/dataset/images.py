@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from components.dataset.compression import describe_compression
+from components.dataset.confounds import NOT_JPEG
 from components.dataset.crop import crop_pixels
 from components.dataset.integrity import check_jpeg, check_png
 from components.dataset.parameters import PreparationParameters
 from components.dataset.tree import Candidate, Reason, Rejection, Source
-from components.features.confound import NOT_JPEG
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 _EXTENSION_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}

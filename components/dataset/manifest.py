@@ -54,7 +54,7 @@ class Manifest:
         ignored: paths of hidden files and clutter.
         images: for each split {"path", "source", "sha256"} of its images; the hash is that of the pixels before any
             perturbation.
-        confounds: what tells real from fake beside the picture: `figures` (see components.features.confound), the
+        confounds: what tells real from fake beside the picture: `figures` (see components.dataset.confounds), the
             `action` and `limit` that were asked for, and the sentences that follow: `warnings` (also among the
             dataset's) and `notes` (masked by recompression).
         warnings: sentences about what is allowed but seldom wanted.

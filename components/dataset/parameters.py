@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components.features.confound import DEFAULT_LIMIT, ConfoundAction
+from components.dataset.confounds import DEFAULT_LIMIT, ConfoundAction
 from components.parameters import Parameters
 from serving.contract import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from components.dataset import confound
+from components.dataset import given_confounds as confound
 from components.dataset.crop import crop_pixels
 from components.dataset.images import CheckedImage, check_image, decode_image, encode_png, hash_file, hash_pixels
 from components.dataset.manifest import (
@@ -33,13 +33,13 @@ from components.dataset.parameters import PreparationParameters
 from components.dataset.perturb import Perturbation, apply_perturbations, draw_perturbations
 from components.dataset.pool import Progress, chunks, ordered_map
 from components.dataset.recompress import encode_alike
-from components.dataset.records import RecordWriter, encode_example
 from components.dataset.reference_perturb import apply_reference, draw_reference, reference_stream
 from components.dataset.reference_splits import assign_reference_splits
 from components.dataset.seeds import stream
 from components.dataset.splits import SPLITS, TRAINED_SPLITS, assign_splits, drop_duplicates
 from components.dataset.tree import Candidate, Rejection, Tree, scan_tree
-from components.features import names
+from components.examples import names
+from components.examples.records import RecordWriter, encode_example
 
 _CHECKED_AT_A_TIME = 32
 _WRITTEN_AT_A_TIME = 16
@@ -59,7 +59,7 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
     """Writes `<out>/span-<N>/{train,eval,test,testonly}/examples-*.tfrecord.gz` and `manifest.json`.
 
     Each split has at least one file, if need be without records. The records' features are those of
-    components.features.names. An image is stored as the bytes that came, if these are a PNG or JPEG of the right size,
+    components.examples.names. An image is stored as the bytes that came, if these are a PNG or JPEG of the right size,
     else cropped, as PNG; with `recompress`, all are encoded alike. A file that cannot be used is rejected with a reason
     in the manifest and never ends the run.
 

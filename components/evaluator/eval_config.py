@@ -3,7 +3,7 @@
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.parameters import EvaluationParameters, GateParameters, PerturbationGateParameters
-from components.features import names
+from components.examples import names
 from components.servable.module import OUTPUT_IS_SOURCE, SIGNATURE_LABELS
 from serving import contract
 

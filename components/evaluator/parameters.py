@@ -39,7 +39,7 @@ class EvaluationParameters(Parameters):
         detection: gates of the primary module.
         attribution: gates of each head.
         perturbations: kinds of perturbed copies on which the primary module is judged again, with their gates, by name,
-            e.g. `jpeg_75`, `blur_5`, `resize_0.5`, `resave` (see components/robustness/perturbations.py). All copies of
+            e.g. `jpeg_75`, `blur_5`, `resize_0.5`, `resave` (see components/dataset/perturbations.py). All copies of
             a kind were stored alike, real or fake.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from components.features import names
+from components.examples import names
 
 # New strings in these are expected: each image has its own path, and a rare format, colour mode, compression or
 # combination of perturbations may fall into one split alone.

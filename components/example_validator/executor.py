@@ -12,10 +12,10 @@ from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 
+from components.dataset.example_confounds import ConfoundReport, find_confounds
+from components.dataset.recorded_files import RecordedFile, read_given_files
 from components.errors import StepRefusedError
 from components.example_validator.anomalies import content_findings, schema_findings
-from components.example_validator.confounds import ConfoundReport, find_confounds
-from components.example_validator.given_files import RecordedFile, read_given_files
 from components.example_validator.parameters import ConfoundParameters
 
 CONFOUND_KEY = "confound"

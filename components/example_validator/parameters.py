@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from components.features.confound import DEFAULT_LIMIT, ConfoundAction
+from components.dataset.confounds import DEFAULT_LIMIT, ConfoundAction
 from components.parameters import Parameters
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.features import dct, image, moments, names, residual
+from components.examples import names
+from components.features import dct, image, moments, residual
 from components.features.parameters import DEFAULT_COLOURS, Colour, Representation
 
 PIXEL: Representation = "pixel"  # float32 (batch, size, size, 3 or 1), -1..1

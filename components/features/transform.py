@@ -5,7 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.features import names
+from components.examples import names
 
 # Encoded images, string (batch,) -> transformed features by name (see `components.features.preprocessing`).
 TransformFunction = Callable[[tf.Tensor], dict[str, tf.Tensor]]

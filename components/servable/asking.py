@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components.features import names
+from components.examples import names
 from serving import contract
 
 BATCH = 32

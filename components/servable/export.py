@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from components.features import names
+from components.examples import names
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models.distances import SourceDistance

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from components.features import names
+from components.examples import names
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models import primary as primary_module

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.features.names import AttributionLevel
+from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from serving import contract
 

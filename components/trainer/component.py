@@ -7,7 +7,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
 
 from components.digest import source_digest
-from components.features.names import AttributionLevel
+from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.trainer import executor
 from components.training.parameters import BaselineParameters, TrainingParameters

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.features.names import AttributionLevel
+from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.parameters import Parameters

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.features import names
+from components.examples import names
 from components.training.encoded_images import EncodedImages
 
 _PARSED_AT_ONCE = 256

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from components.features.names import AttributionLevel, group_of
+from components.examples.names import AttributionLevel, group_of
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models.distances import SourceDistance, fit_distance

@@ -56,8 +56,8 @@ def guarded(command: Callable[[argparse.Namespace], int], options: argparse.Name
 
 def sample(options: argparse.Namespace) -> int:
     """Makes the synthetic image tree."""
-    from components.dataset.generators import DEFAULT_GENERATORS
-    from components.dataset.sample import write_sample_tree
+    from components.sample.generators import DEFAULT_GENERATORS
+    from components.sample.tree import write_sample_tree
 
     with console.progress("sampling") as advance:
         summary = write_sample_tree(
@@ -77,8 +77,8 @@ def sample(options: argparse.Namespace) -> int:
 
 def arrange(options: argparse.Namespace) -> int:
     """Makes an image tree of a downloaded data set."""
-    from components.dataset.arrange import arrange as arrange_tree
-    from components.dataset.arrange import check_download
+    from components.published_data.arrange import arrange as arrange_tree
+    from components.published_data.arrange import check_download
 
     folders, amount = dict(options.folders), options.amount
     if options.check:
@@ -100,8 +100,8 @@ def arrange(options: argparse.Namespace) -> int:
 
 def split_collages(options: argparse.Namespace) -> int:
     """Cuts sheets of images into single images."""
-    from components.dataset.collages import CollageParameters
-    from components.dataset.collages import split_collages as cut
+    from components.published_data.collages import CollageParameters
+    from components.published_data.collages import split_collages as cut
 
     names = ("tile", "skip_first_row", "skip_first_column", "workers")
     parameters = validated(CollageParameters, {name: getattr(options, name) for name in names}, "--")

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from components.errors import StepRefusedError
-from components.validator.process import server_process
+from components.servable_validator.process import server_process
 from pipeline.cli.main import commands, console
 from pipeline.cli.parser import build_parser
 from pipeline.config.schema import PipelineConfig, load_config

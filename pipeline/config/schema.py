@@ -12,18 +12,18 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from components.dataset.perturbations import check_name
 from components.evaluator.parameters import EvaluationParameters
 from components.example_validator.parameters import ConfoundParameters
-from components.features.names import AttributionLevel
+from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
+from components.leave_one_out.parameters import OpenSetParameters
 from components.monitoring.parameters import MonitoringParameters
-from components.open_set.parameters import OpenSetParameters
 from components.parameters import Parameters
-from components.robustness.perturbations import check_name
 from components.servable.parameters import VerdictParameters
+from components.servable_validator.parameters import ValidationParameters
 from components.training.augmentation_parameters import require_window
 from components.training.parameters import BaselineParameters, TrainingParameters
-from components.validator.parameters import ValidationParameters
 from pipeline.config.kubeflow import KubeflowParameters
 from pipeline.config.metadata import MetadataParameters
 from pipeline.config.problems import sentence

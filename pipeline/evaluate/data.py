@@ -13,7 +13,7 @@ from components.dataset.perturb import ORDER, apply_perturbations, draw_perturba
 from components.dataset.seeds import stream
 from components.dataset.splits import SPLITS
 from components.errors import StepRefusedError
-from components.features import names
+from components.examples import names
 from serving import contract
 
 DEFAULT_SPLITS = ("test", "testonly")

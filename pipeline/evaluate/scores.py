@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from components.features import names
+from components.examples import names
 from serving import contract
 
 PRIMARY = "primary"

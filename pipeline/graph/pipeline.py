@@ -13,13 +13,13 @@ from tfx.types import channel
 from components.assembler.component import Assembler, TrainedChannels
 from components.digest import source_digest
 from components.evaluator.eval_config import attribution_config, detection_config, robustness_config
-from components.monitoring.component import ReferenceStatistics
-from components.open_set.component import LeaveOneOut
+from components.leave_one_out.component import LeaveOneOut
+from components.perturbed_examples.component import PerturbedExamples
 from components.pusher.component import AtomicPusher
-from components.robustness.component import PerturbedExamples
-from components.robustness.scores.component import RobustnessScores
+from components.reference_statistics.component import ReferenceStatistics
+from components.robustness_scores.component import RobustnessScores
+from components.servable_validator.component import ServableValidator
 from components.trainer.component import BaselineTrainer, PrimaryTrainer, SecondaryTrainer
-from components.validator.component import ServableValidator
 from pipeline.config.schema import PipelineConfig, sources_by_span
 from pipeline.graph.beam import set_beam_arguments
 from pipeline.graph.names import (

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from components.dataset.perturbations import CLEAN, jpeg_quality
 from components.evaluator.eval_config import gates
 from components.evaluator.evaluation import metrics_by_value
 from components.evaluator.parameters import GateParameters, PerturbationGateParameters
-from components.features import names
-from components.robustness.executor import TOO_SMALL
-from components.robustness.perturbations import CLEAN, jpeg_quality
-from components.robustness.scores.copy_scores import CopyScores, read_copy_scores
+from components.examples import names
+from components.perturbed_examples.executor import TOO_SMALL
+from components.robustness_scores.copy_scores import CopyScores, read_copy_scores
 from pipeline.config.schema import PRIMARY, PipelineConfig
 from pipeline.graph.names import PERTURBED_EXAMPLES, ROBUSTNESS_EVALUATOR, ROBUSTNESS_SCORES
 from pipeline.metadata.lineage import NodeRecord

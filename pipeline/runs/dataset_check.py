@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from components.dataset.manifest import Manifest, newest_span
-from components.features.names import AttributionLevel, group_of
+from components.examples.names import AttributionLevel, group_of
 from pipeline.config.schema import ConfigurationError, PipelineConfig, sources_by_span
 from serving.contract import FAKE_LABEL
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.features import dct, image, names
+from components.examples import names
+from components.features import dct, image
 
 # A report should not read 150,000 images. Records are shuffled, so the first ones are a fair sample.
 _MOST_RECORDS = 20_000

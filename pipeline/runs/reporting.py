@@ -12,13 +12,13 @@ import numpy as np
 
 from components.assembler.assembly import read_assembly
 from components.assembler.card_file import CARD_FILE
+from components.dataset.example_confounds import FILE_NAME as CONFOUNDS_FILE
 from components.dataset.manifest import Manifest
 from components.evaluator.evaluation import overall_metrics
-from components.example_validator.confounds import FILE_NAME as CONFOUNDS_FILE
-from components.features.names import group_of
+from components.examples.names import group_of
+from components.leave_one_out.artifacts import read_evaluation
 from components.metrics.confusion import verdict_confusion
 from components.metrics.open_set_turns import OpenSetEvaluation
-from components.open_set.artifacts import read_evaluation
 from components.training import artifacts
 from pipeline.config.schema import PRIMARY, PipelineConfig
 from pipeline.graph.names import (

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.features.names import group_of
-from components.open_set.parameters import OpenSetParameters
+from components.examples.names import group_of
+from components.leave_one_out.parameters import OpenSetParameters
 from pipeline.config.schema import ConfigurationError, PipelineConfig, SourceParameters, validated
 from pipeline.metadata.store import open_store
 from pipeline.report.data import ModelReport

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from components.dataset.manifest import FILE_NAME, Manifest
-from components.features.names import AttributionLevel, group_of
+from components.examples.names import AttributionLevel, group_of
 from pipeline.config.schema import ConfigurationError, PipelineConfig
 
 SPLITS = ("train", "eval", "test")

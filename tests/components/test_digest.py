@@ -107,7 +107,7 @@ def test_a_trainers_digest_covers_what_shapes_its_output():
 def test_the_preprocessings_digest_covers_decoding_and_dct():
     """Trainers get both through the TransformGraph artifact: an edit makes Transform run, then all that follow."""
     closure = import_closure("components.features.preprocessing")
-    assert {"components.features.dct", "components.features.image", "components.features.names"} <= set(closure)
+    assert {"components.features.dct", "components.features.image", "components.examples.names"} <= set(closure)
 
 
 def test_no_steps_digest_covers_the_pipeline_or_other_steps():
@@ -117,5 +117,5 @@ def test_no_steps_digest_covers_the_pipeline_or_other_steps():
 
 
 def test_the_validators_digest_covers_the_server_that_it_starts():
-    closure = import_closure("components.validator.executor", "serving.server.__main__")
+    closure = import_closure("components.servable_validator.executor", "serving.server.__main__")
     assert {"serving.server.__main__", "serving.client", "serving.server.grpc_service"} <= set(closure)

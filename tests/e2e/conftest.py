@@ -28,7 +28,7 @@ class Recorder:
 @pytest.fixture(scope="session")
 def image_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of two cameras and three generators."""
-    from components.dataset.sample import write_sample_tree
+    from components.sample.tree import write_sample_tree
 
     tree = tmp_path_factory.mktemp("e2e") / "images"
     write_sample_tree(tree, per_source=PER_SOURCE, size=SIZE, generators=(*CONFIGURED, LATER))

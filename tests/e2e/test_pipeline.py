@@ -118,7 +118,7 @@ def test_an_unblessed_primary_stops_the_run_and_nothing_is_pushed(first_run, tmp
 def test_a_dataset_without_real_images_in_a_split_stops_with_a_readable_message(first_run, dataset, tmp_path):
     import tensorflow as tf
 
-    from components.features import names
+    from components.examples import names
 
     one_sided = tmp_path / "one-sided"
     for split in ("train", "eval", "test", "testonly"):

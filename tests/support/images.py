@@ -52,7 +52,7 @@ def write_examples(path: Path, rows: list[tuple[str, str, bytes]]) -> None:
     """Writes (source, path, encoded image) rows as GZIP-compressed tf.Examples with all the features of a dataset."""
     import tensorflow as tf
 
-    from components.features import names
+    from components.examples import names
 
     def of_bytes(value: bytes) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))

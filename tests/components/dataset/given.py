@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.features import names
+from components.examples import names
 from tests.support.images import noise
 
 _NUMBERS = (names.LABEL, names.HEIGHT, names.WIDTH, names.GIVEN_HEIGHT, names.GIVEN_WIDTH, names.RECOMPRESSION)

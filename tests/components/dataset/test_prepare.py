@@ -23,7 +23,7 @@ from components.dataset.manifest import Manifest, newest_span
 from components.dataset.parameters import PreparationParameters
 from components.dataset.perturb import ORDER
 from components.dataset.prepare import prepare
-from components.features import names
+from components.examples import names
 from tests.support.images import central_window, encode, noise
 
 SIDE = 32

@@ -8,7 +8,7 @@ from components.dataset.compression import describe_compression
 from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
 from components.dataset.recompress import encode_alike
-from components.features import names
+from components.examples import names
 from tests.components.dataset.given import records, tree_of_formats
 from tests.support.images import central_window, noise
 

@@ -22,7 +22,7 @@ from components.dataset.reference_perturb import (
     draw_strength,
     reference_stream,
 )
-from components.features import names
+from components.examples import names
 from pipeline.cli.main import build_parser
 from tests.support.images import noise
 

@@ -9,7 +9,7 @@ from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
 from components.dataset.reference_splits import assign_reference_splits, image_number
 from components.dataset.tree import Source
-from components.features import names
+from components.examples import names
 
 SIDE = 32
 

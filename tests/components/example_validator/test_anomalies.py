@@ -6,7 +6,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from components.example_validator.anomalies import content_findings, schema_findings
-from components.features import names
+from components.examples import names
 
 
 def rows(split: str, count: int = 30, **changes) -> pd.DataFrame:

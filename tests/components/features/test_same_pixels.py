@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
-from components.features import names
+from components.examples import names
 from components.features.image import decode_windows
 from tests.support.images import central_window, noise
 

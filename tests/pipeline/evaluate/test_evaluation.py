@@ -11,8 +11,8 @@ import sklearn.metrics
 from PIL import Image
 
 from components.dataset.perturb import BLUR_KERNELS, blur
-from components.dataset.records import RecordWriter, encode_example
-from components.features import names
+from components.examples import names
+from components.examples.records import RecordWriter, encode_example
 from components.servable import published
 from components.servable.operating_points import OperatingPoints
 from components.servable.published import import_published

@@ -172,7 +172,7 @@ def test_the_scores_are_the_assembled_servables_on_the_copies(with_perturbations
     assert producers(scores, "model") == ["Assembler"]
     assert producers(scores, "perturbed") == ["PerturbedExamples"]
     assert parameter(scores, "split") == "test"
-    assert parameter(scores, "source_digest") == source_digest("components.robustness.scores.executor")
+    assert parameter(scores, "source_digest") == source_digest("components.robustness_scores.executor")
 
 
 def test_no_servable_waits_for_the_scores_of_copies(with_perturbations):
@@ -324,7 +324,7 @@ def test_steps_of_tfx_carry_the_digest_in_their_custom_configuration(two_sources
 
 
 def test_the_validators_digest_covers_the_server(two_sources):
-    expected = source_digest("components.validator.executor", "serving.server.__main__")
+    expected = source_digest("components.servable_validator.executor", "serving.server.__main__")
     assert parameter(two_sources["ServableValidator"], "source_digest") == expected
 
 
