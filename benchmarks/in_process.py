@@ -58,8 +58,8 @@ def in_process(servable: Path, cores: Sequence[int]) -> Iterator[InProcess]:
 
 def main(arguments: list[str]) -> int:
     """Answers commands until standard input ends."""
-    from serving.model import Servable
-    from serving.versions import find_version
+    from serving.servable.model import Servable
+    from serving.servable.versions import find_version
     from tests.support.load import textured_jpegs
 
     servable = Servable(find_version(Path(arguments[0])))

@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "models"
         if options.servable:
-            from serving.versions import find_version
+            from serving.servable.versions import find_version
 
             shutil.copytree(find_version(options.servable).path, base / "1")
         else:

@@ -17,7 +17,7 @@ from pipeline.startup import import_tensorflow, quiet_libraries
 
 if TYPE_CHECKING:
     from serving.client import ClientOptions
-    from serving.rendering.pictures import PictureStyle
+    from serving.client.pictures import PictureStyle
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -196,10 +196,10 @@ def evaluate(options: argparse.Namespace) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Serves a servable until it is told to stop."""
     logging.getLogger("serving").setLevel(logging.INFO)
-    from serving.server.access_log import write_access_log
     from serving.server.arguments import options_from
     from serving.server.lifecycle import run_server
     from serving.server.memory import bound_arenas
+    from serving.server.telemetry.access_log import write_access_log
 
     server = options_from(options, options.model_base_dir)
     write_access_log(options.access_log)
@@ -252,7 +252,7 @@ def predict(options: argparse.Namespace) -> int:
                 else:
                     verdicts.append(row.verdict)
                     if style is not None:
-                        from serving.rendering.pictures import write_heatmaps
+                        from serving.client.pictures import write_heatmaps
 
                         write_heatmaps(row, options.heatmaps, getattr(predictor, "view", None), style)
                 yield row
@@ -296,7 +296,7 @@ def _picture_style(options: argparse.Namespace, images: Sequence[Path]) -> "Pict
                 option = name.replace("_", "-")
                 raise ValueError(f"--{option}: says how pictures are made, but none are. Add --heatmaps OUT.")
         return None
-    from serving.rendering.pictures import PictureStyle, check_names
+    from serving.client.pictures import PictureStyle, check_names
 
     style = PictureStyle(options.heatmap_scale or "relative", not options.nolabels, options.sourcetags)
     check_names(images, style)

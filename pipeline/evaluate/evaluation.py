@@ -21,10 +21,10 @@ from pipeline.evaluate.data import EvaluatedDataset, Record, open_dataset, pertu
 from pipeline.evaluate.metrics import evaluation_figures
 from pipeline.evaluate.report import REFUSED_SHOWN, render_evaluation
 from pipeline.evaluate.scores import PRIMARY, UNPERTURBED, Answers, Images, ServableScores, match_heads
-from pipeline.servable_description import ServableDescription, describe
 from serving import contract
 from serving.client.answers import Answer, PredictionError, Predictor
 from serving.errors import ServableError
+from serving.servable.description import ServableDescription, describe
 
 Progress = Callable[[int, int, str], None]
 

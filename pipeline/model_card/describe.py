@@ -13,7 +13,7 @@ from components.assembler.card_file import read_card
 from components.pusher.push import read_lineage
 from pipeline.config.schema import PipelineConfig
 from pipeline.metadata.ancestry import Execution, ancestry
-from pipeline.servable_description import ServableDescription, describe
+from serving.servable.description import ServableDescription, describe
 
 _WITHOUT_CARD = (
     "the images that its models were trained on: spans, digests, sources and counts",

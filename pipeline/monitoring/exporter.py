@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pipeline.monitoring.gauges import Gauges
 from pipeline.monitoring.look import Look, NothingLoggedError
 from serving.errors import ServableError
-from serving.server.exposition import CONTENT_TYPE
+from serving.server.telemetry.exposition import CONTENT_TYPE
 
 _LARGEST_PORT = 65535
 

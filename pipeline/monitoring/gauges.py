@@ -4,7 +4,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from serving.server.exposition import Family
+from serving.server.telemetry.exposition import Family
 
 if TYPE_CHECKING:
     from pipeline.monitoring.look import Look

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from components.monitoring.statistics import Statistics, read_statistics
 from serving import contract
-from serving.versions import find_version
+from serving.servable.versions import find_version
 
 
 @dataclass(frozen=True)

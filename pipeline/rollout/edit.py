@@ -24,7 +24,7 @@ from pipeline.rollout.models_file import (
 )
 from pipeline.rollout.server_status import Servers
 from serving.contract import DEFAULT_MODEL_NAME
-from serving.versions import list_versions
+from serving.servable.versions import list_versions
 
 STABLE = "stable"
 

@@ -17,7 +17,7 @@ from typing import Any
 from tensorflow_serving.config import model_server_config_pb2
 
 from pipeline.rollout.models_file import DEFAULT_NAME, ModelsFileError, folder_of, locked, read_models
-from serving.versions import Version, list_versions
+from serving.servable.versions import Version, list_versions
 
 _REMOVING = ".removing-"
 _LEFTOVER = re.compile(r"\.removing-[0-9]+")

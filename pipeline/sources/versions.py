@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.config.schema import PipelineConfig
 from serving import contract
-from serving.versions import Version, list_versions
+from serving.servable.versions import Version, list_versions
 
 
 def newest_version(config: PipelineConfig) -> Version | None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from serving import contract
 from serving.client.answers import Answer, PredictionError, answers_from_outputs
+from serving.client.view import ModelView
 from serving.errors import ServableError, ServingError
-from serving.model import Servable, string_array
-from serving.rendering.view import ModelView
-from serving.rows import run_batch
-from serving.versions import Version, find_version
+from serving.servable.model import Servable, string_array
+from serving.servable.rows import run_batch
+from serving.servable.versions import Version, find_version
 
 
 class LocalModel:

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serving.errors import ServableError, ServerStartError
-from serving.server.access_log import write_access_log
 from serving.server.arguments import add_server_arguments, options_from
 from serving.server.lifecycle import run_server
 from serving.server.memory import bound_arenas
 from serving.server.options import Addresses
+from serving.server.telemetry.access_log import write_access_log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

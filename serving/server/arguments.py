@@ -95,7 +95,7 @@ def options_from(arguments: argparse.Namespace, model_base_path: Path | None) ->
 
 
 def _batching(arguments: argparse.Namespace) -> "BatchingParameters":
-    from serving.server.config_files import read_batching_parameters
+    from serving.server.models.config_files import read_batching_parameters
     from serving.server.parameters import BatchingParameters
 
     names = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
@@ -109,14 +109,14 @@ def _batching(arguments: argparse.Namespace) -> "BatchingParameters":
 
 
 def _monitoring(path: Path | None) -> "Monitoring":
-    from serving.server.config_files import read_monitoring_config
+    from serving.server.models.config_files import read_monitoring_config
     from serving.server.parameters import Monitoring
 
     return Monitoring(enabled=True) if path is None else read_monitoring_config(path)
 
 
 def _tls(arguments: argparse.Namespace) -> "TlsFiles | None":
-    from serving.server.config_files import read_ssl_config
+    from serving.server.models.config_files import read_ssl_config
     from serving.server.parameters import TlsFiles
 
     given = [arguments.tls_cert, arguments.tls_key, arguments.tls_client_ca]

@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from serving.errors import LabelNotAvailableError, ModelsNotAvailableError, ServableError
-from serving.server.config_files import ModelConfig, VersionPolicy, read_model_configs
+from serving.servable.versions import find_version
+from serving.server.models.config_files import ModelConfig, VersionPolicy, read_model_configs
 from serving.server.options import Addresses, ServerOptions
-from serving.versions import find_version
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from serving.server.engine import Engine
-    from serving.server.registry import Registry
+    from serving.server.models.engine import Engine
+    from serving.server.models.registry import Registry
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -40,17 +40,17 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
     configs = _wanted(options)
 
     # TensorFlow takes seconds to import; what can be refused without it was refused above.
-    from serving.server import grpc_server
-    from serving.server.batching import BatchScheduler
-    from serving.server.draining import Draining
-    from serving.server.engine import Engine
-    from serving.server.health import create_health
-    from serving.server.loading import LoadedServable
-    from serving.server.logged_answers import log_answers
-    from serving.server.metrics import ServerMetrics
-    from serving.server.registry import Registry
-    from serving.server.rest import create_app
-    from serving.server.watcher import Watcher
+    from serving.server.models.batching import BatchScheduler
+    from serving.server.models.engine import Engine
+    from serving.server.models.loading import LoadedServable
+    from serving.server.models.registry import Registry
+    from serving.server.models.watcher import Watcher
+    from serving.server.protocols import grpc_server
+    from serving.server.protocols.draining import Draining
+    from serving.server.protocols.health import create_health
+    from serving.server.protocols.rest import create_app
+    from serving.server.telemetry.logged_answers import log_answers
+    from serving.server.telemetry.metrics import ServerMetrics
 
     metrics, health = ServerMetrics(), create_health()
     logged = log_answers(options.request_log, metrics)
@@ -162,8 +162,8 @@ def _load(registry: "Registry", configs: Sequence[ModelConfig]) -> None:
 
 
 def _page(engine: "Engine", model: str) -> "Callable[[web.Application], None]":
-    from serving.server.page import add_page, describe_version
-    from serving.server.requests import ModelRequest
+    from serving.server.models.requests import ModelRequest
+    from serving.server.protocols.page import add_page, describe_version
 
     def describe() -> dict[str, Any]:
         served = engine.describe(ModelRequest(model))
@@ -196,8 +196,8 @@ def _rest_runner(app: "web.Application", drain_seconds: float) -> "web.AppRunner
 async def _start_rest(runner: "web.AppRunner", options: ServerOptions) -> str:
     from aiohttp import web
 
-    from serving.server.grpc_server import address_of, port_error
-    from serving.server.tls import ssl_context
+    from serving.server.protocols.grpc_server import address_of, port_error
+    from serving.server.protocols.tls import ssl_context
 
     await runner.setup()
     context = None if options.tls is None else ssl_context(options.tls)

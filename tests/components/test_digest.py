@@ -118,4 +118,4 @@ def test_no_steps_digest_covers_the_pipeline_or_other_steps():
 
 def test_the_validators_digest_covers_the_server_that_it_starts():
     closure = import_closure("components.servable_validator.executor", "serving.server.__main__")
-    assert {"serving.server.__main__", "serving.client", "serving.server.grpc_service"} <= set(closure)
+    assert {"serving.server.__main__", "serving.client", "serving.server.protocols.grpc_service"} <= set(closure)

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from pipeline.monitoring.gauges import Gauges
-from serving.server.config_files import read_monitoring_config
-from serving.server.metrics import ServerMetrics
+from serving.server.models.config_files import read_monitoring_config
+from serving.server.telemetry.metrics import ServerMetrics
 from tests.k8s.builds import K8S, REPOSITORY, documents, named, of_kind
 
 # Not TF Serving's: the scraper's own, kube-state-metrics', the kubelet's.

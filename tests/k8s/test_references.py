@@ -5,7 +5,7 @@ import re
 import pytest
 
 from serving import contract
-from serving.server.config_files import read_batching_parameters, read_model_configs, read_monitoring_config
+from serving.server.models.config_files import read_batching_parameters, read_model_configs, read_monitoring_config
 from tests.k8s.builds import (
     BUILDS,
     JOB_NAMES,

@@ -5,7 +5,7 @@ import tensorflow as tf
 from components.models.heatmaps import contribution_map, normalise_maps
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary, with_features
-from serving.rendering.pictures import relative_values
+from serving.client.pictures import relative_values
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["averaged", "flattened"])

@@ -8,10 +8,10 @@ from components.servable.export import WARMUP_BATCH_SIZES
 from pipeline.cli.main import main
 from serving import contract
 from serving.images import size_of
-from serving.model import Servable
-from serving.rows import run_batch
-from serving.server.loading import warmup_requests
-from serving.versions import find_version
+from serving.servable.model import Servable
+from serving.servable.rows import run_batch
+from serving.servable.versions import find_version
+from serving.server.models.loading import warmup_requests
 from tests.support.published_files import write_published, write_statistics
 
 

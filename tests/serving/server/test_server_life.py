@@ -19,7 +19,7 @@ import pytest
 from serving import contract
 from serving.client import ServerError, ServerUnreachableError, open_predictor
 from serving.errors import ServableError, ServerStartError
-from serving.model import Servable
+from serving.servable.model import Servable
 from serving.server.__main__ import main
 from serving.server.lifecycle import running_server
 from serving.server.options import ServerOptions
