@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("components", "pipeline", "serving")
 
 # Step -> prefixes of what it may import of ours, beside itself and what all steps share.

@@ -1,0 +1,1 @@
+"""tf.Examples of a prepared dataset: feature names, records and readers."""

@@ -1,0 +1,1 @@
+"""Leave-one-generator-out evaluation: every source takes its turn as the unknown generator."""

@@ -1,0 +1,1 @@
+"""Metrics of scores: curves, operating points, calibration, intervals and open-set recognition."""

@@ -1,0 +1,1 @@
+"""Published data sets: their layouts on disk and their conversion to image trees."""

@@ -1,0 +1,1 @@
+"""Reference statistics of a servable, against which monitoring compares requests."""

@@ -1,0 +1,1 @@
+"""Scores of a servable on perturbed copies."""

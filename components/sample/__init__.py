@@ -1,0 +1,1 @@
+"""The demonstration images: a simulated camera and small generators."""

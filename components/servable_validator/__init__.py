@@ -1,0 +1,1 @@
+"""Validation of an assembled servable over the wire."""

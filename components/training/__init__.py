@@ -1,0 +1,1 @@
+"""Training of the primary module, the heads and the baselines."""

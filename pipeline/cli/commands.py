@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.cli.main import console
+from pipeline.cli import console
 from pipeline.config.schema import ConfigurationError, validated
 from pipeline.lean_imports import importing
 from pipeline.startup import import_tensorflow, quiet_libraries
@@ -211,7 +211,7 @@ def serve(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """Asks for verdicts. Exit code 1 if any image could not be judged."""
-    from pipeline.cli.main import predictions as formats
+    from pipeline.cli import predictions as formats
     from pipeline.cli.summary import summarise
     from serving import contract
     from serving.client import open_predictor

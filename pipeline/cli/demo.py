@@ -5,7 +5,7 @@ from pathlib import Path
 
 from components.errors import StepRefusedError
 from components.servable_validator.process import server_process
-from pipeline.cli.main import commands, console
+from pipeline.cli import commands, console
 from pipeline.cli.parser import build_parser
 from pipeline.config.schema import PipelineConfig, load_config
 from serving.client import open_predictor

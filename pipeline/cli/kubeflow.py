@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.cli import console
 from pipeline.cli.commands import DONE, FAILED, print_json, tell
-from pipeline.cli.main import console
 from pipeline.config.kubeflow import KubeflowParameters
 from pipeline.config.schema import PipelineConfig, load_config, validated
 from pipeline.sources.registry import with_registered_sources

@@ -17,10 +17,10 @@ Command = Callable[[argparse.Namespace], int]
 
 # Commands that stand in a module of their own; all others are in `commands`.
 _ELSEWHERE = {
-    **dict.fromkeys(("compile", "submit", "schedule"), "cluster_commands"),
-    **dict.fromkeys(("promote", "rollback", "retain"), "rollout_commands"),
-    **dict.fromkeys(("describe", "sources"), "sources_commands"),
-    "monitor": "monitor_commands",
+    **dict.fromkeys(("compile", "submit", "schedule"), "kubeflow"),
+    **dict.fromkeys(("promote", "rollback", "retain"), "rollout"),
+    **dict.fromkeys(("describe", "sources"), "sources"),
+    "monitor": "monitor",
 }
 
 
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_when_told()
     settle_environment()
     options = build_parser().parse_args(arguments)
-    from pipeline.cli.main import commands
+    from pipeline.cli import commands
 
-    module = importlib.import_module(f"pipeline.{_ELSEWHERE.get(options.command, 'commands')}")
+    module = importlib.import_module(f"pipeline.cli.{_ELSEWHERE.get(options.command, 'commands')}")
     command: Command = getattr(module, options.command.replace("-", "_"))
     return commands.guarded(command, options)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.cli import console
 from pipeline.cli.commands import DONE, FAILED, print_json
-from pipeline.cli.main import console
 from pipeline.config.schema import PipelineConfig, load_config
 from pipeline.startup import import_tensorflow
 

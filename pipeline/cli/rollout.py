@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from pipeline.cli import console
 from pipeline.cli.commands import DONE, tell
-from pipeline.cli.main import console
 
 if TYPE_CHECKING:
     from pipeline.rollout.edit import Place

@@ -4,8 +4,8 @@ import argparse
 import json
 import sys
 
+from pipeline.cli import console
 from pipeline.cli.commands import DONE, FAILED, print_json, tell
-from pipeline.cli.main import console
 from pipeline.config.schema import load_config
 from pipeline.startup import import_tensorflow
 

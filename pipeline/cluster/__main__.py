@@ -1,8 +1,8 @@
 """One part of a pipeline in this process: what each pod on Kubeflow does.
 
-    python -m pipeline.cluster.__main__ plan   --output-root ROOT --run-id ID --configuration JSON --graph DIGEST [--span N]
-    python -m pipeline.cluster.__main__ run    --output-root ROOT --run-id ID --node NODE [--kubeflow JSON]
-    python -m pipeline.cluster.__main__ report --output-root ROOT --run-id ID [--kubeflow JSON]
+    python -m pipeline.cluster plan   --output-root ROOT --run-id ID --configuration JSON --graph DIGEST [--span N]
+    python -m pipeline.cluster run    --output-root ROOT --run-id ID --node NODE [--kubeflow JSON]
+    python -m pipeline.cluster report --output-root ROOT --run-id ID [--kubeflow JSON]
 
 Exit codes: 0 only if the metadata store says that the node is complete or cached; 1 failed; 2 bad usage. The last line
 on standard error is the cause. A part that was killed may be started again with the same words: what was finished is
@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of this command."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.cluster.__main__", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m pipeline.cluster", description=__doc__.partition("\n")[0])
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
     for name, summary in (
         ("plan", "settle what the run reads, and write its plan"),
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one part.
 
     Args:
-        arguments: the words behind `python -m pipeline.cluster.__main__`; None takes those of the process.
+        arguments: the words behind `python -m pipeline.cluster`; None takes those of the process.
 
     Returns:
         The exit code.

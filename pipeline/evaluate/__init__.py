@@ -1,0 +1,1 @@
+"""`genattr evaluate`: a servable measured on a prepared dataset."""

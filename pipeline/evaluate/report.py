@@ -43,7 +43,7 @@ def render_evaluation(document: Mapping[str, Any], scores: ServableScores) -> st
             labels, values, model["threshold"], names, f"{key}-scores", f"Probabilities of {model['name']} by class"
         )
         curves.append({"model": model, "classes": names, "roc": roc, "recall": recall, "histogram": histogram})
-    text = _environment().from_string(_resource("evaluate.html"))
+    text = _environment().from_string(_resource("templates/evaluation.html"))
     return text.render(
         document=document,
         style=Markup(_style()),  # noqa: S704 - our own style sheet, out of our own file
@@ -154,12 +154,12 @@ def _verdict_rows(verdicts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resource(name: str) -> str:
-    return resources.files("components.evaluator").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("pipeline.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _style() -> str:
     """Returns the style sheet of the run's report, so that both look the same."""
-    return _resource("report.html").partition("<style>")[2].partition("</style>")[0]
+    return _resource("templates/run.html").partition("<style>")[2].partition("</style>")[0]
 
 
 def _environment() -> jinja2.Environment:

@@ -1,0 +1,1 @@
+"""The TFX graph: nodes, their names and their wiring."""

@@ -2,7 +2,7 @@
 
     plan -> the tasks of all nodes, side by side where the graph allows -> report, however the run ended
 
-Every task runs `python -m pipeline.cluster.__main__` in the same image. TFX's own KubeflowV2DagRunner is not used: open-source
+Every task runs `python -m pipeline.cluster` in the same image. TFX's own KubeflowV2DagRunner is not used: open-source
 Kubeflow rejects its resolvers, drivers and schema version. Kubeflow's cache is off, because TFX has one: two would
 disagree.
 """
@@ -144,7 +144,7 @@ def _report_step(config: PipelineConfig) -> _Step:
 def _container(config: PipelineConfig, part: str, run_id: Any, *words: Any) -> dsl.ContainerSpec:
     return dsl.ContainerSpec(
         image=config.kubeflow.image,
-        command=["python", "-m", "pipeline.cluster.__main__"],
+        command=["python", "-m", "pipeline.cluster"],
         args=[part, "--output-root", str(config.root), "--run-id", run_id, *words],
     )
 

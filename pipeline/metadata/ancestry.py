@@ -1,7 +1,7 @@
 """Who made what from what: the executions that stand behind one artifact, from the metadata store.
 
-`pipeline.metadata.lineage` reads what one run did. This goes the other way: from an artifact back to everything that it came
-from, over all runs, since what a run takes from the cache was made in an earlier one.
+`pipeline.metadata.lineage` reads what one run did. This goes the other way: from an artifact back to everything that
+it came from, over all runs, since what a run takes from the cache was made in an earlier one.
 """
 
 import json

@@ -22,13 +22,14 @@ def write_look(found: Look, path: Path) -> None:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    text = environment.from_string(resources.files("pipeline.monitoring").joinpath("look.html").read_text("utf-8"))
+    template = resources.files("pipeline.report").joinpath("templates/monitoring.html").read_text("utf-8")
+    text = environment.from_string(template)
     by_column = _by_column(found.divergences)
     totals = {
         column: [sum(counts) for counts in zip(*classes.values(), strict=True)]
         for column, classes in found.shares.items()
     }
-    style = resources.files("components.evaluator").joinpath("report.html").read_text("utf-8")
+    style = resources.files("pipeline.report").joinpath("templates/run.html").read_text("utf-8")
     content = text.render(
         found=found,
         by_column=by_column,

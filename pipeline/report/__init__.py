@@ -1,0 +1,1 @@
+"""HTML reports: pure rendering of plain values."""

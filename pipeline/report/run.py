@@ -72,7 +72,7 @@ def render(report: RunReport) -> str:
     views = [model_view(model, f"model-{index}") for index, model in enumerate(report.models)]
     robustness = robustness_view(report.copies, report.models)
     template = _environment().from_string(
-        resources.files("components.evaluator").joinpath("report.html").read_text(encoding="utf-8")
+        resources.files("pipeline.report").joinpath("templates/run.html").read_text(encoding="utf-8")
     )
     text = template.render(
         report=report,

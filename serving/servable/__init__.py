@@ -1,0 +1,1 @@
+"""A servable on disk and in memory: versions, signatures, execution."""

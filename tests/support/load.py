@@ -27,7 +27,7 @@ from PIL import Image
 
 from serving import contract
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 REST_PREDICT = f"/v1/models/{contract.DEFAULT_MODEL_NAME}:predict"

@@ -1,0 +1,1 @@
+"""Models of the embedded server: loading, versions, batching, execution."""

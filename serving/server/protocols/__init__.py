@@ -1,0 +1,1 @@
+"""gRPC and REST of the embedded server, and its page."""

@@ -1,0 +1,1 @@
+"""Metrics, access log and request log of the embedded server."""

@@ -4,7 +4,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from pipeline.cli.main import console
+from pipeline.cli import console
 
 FIGURES = {
     "name": "primary",

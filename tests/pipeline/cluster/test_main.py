@@ -1,4 +1,4 @@
-"""`python -m pipeline.cluster.__main__`: its exit codes and its last line, in processes of their own."""
+"""`python -m pipeline.cluster`: its exit codes and its last line, in processes of their own."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 def node(*words, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.cluster.__main__", *map(str, words)],
+        [sys.executable, "-m", "pipeline.cluster", *map(str, words)],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
         capture_output=True,

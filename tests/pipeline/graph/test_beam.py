@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 DOCUMENT = (REPOSITORY / "docs" / "beam.md").read_text(encoding="utf-8")
 VALUES = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo"}
 _SECTION = re.compile(r"^### (.+?)$(.*?)(?=^##)", re.MULTILINE | re.DOTALL)

@@ -80,7 +80,7 @@ def test_the_report_is_written_however_the_run_ended(written):
 def test_every_container_runs_the_node_entry_point_of_the_run_parameter_image(written):
     _, _, package = written
     for name, container in package.executors.items():
-        assert container["command"] == ["python", "-m", "pipeline.cluster.__main__"], name
+        assert container["command"] == ["python", "-m", "pipeline.cluster"], name
         assert container["image"] == "{{$.inputs.parameters['pipelinechannel--image']}}"
         assert container["args"][1:5] == ["--output-root", f"{MOUNT}/runs/ganfp", "--run-id", RUN_ID]
     assert package.spec.root.input_definitions.parameters["image"].default_value.string_value.endswith(":1.2.3")

@@ -20,7 +20,7 @@ from pipeline.rollout.edit import Place
 from pipeline.rollout.labels import promote, roll_back
 from pipeline.rollout.models_file import ModelsFileError, locked
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MODEL = "generator_attribution"
 LATEST = "latest { num_versions: 1 }"
 

@@ -14,7 +14,7 @@ from pipeline.rollout.labels import promote
 from pipeline.rollout.models_file import ModelsFileError
 from pipeline.rollout.retention import RetentionParameters, retain
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HOUR = 3600
 NOW = 1_800_000_000
 PUSHED = tuple(NOW - hours * HOUR for hours in (400, 300, 200, 100, 10))

@@ -27,7 +27,7 @@ from serving.server.options import ServerOptions
 from serving.server.parameters import Monitoring
 from tests.support.small_servable import VERSION
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 CONFIG = REPOSITORY / "k8s" / "base" / "config"
 DOCUMENT = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
 

@@ -17,7 +17,7 @@ from serving.request_log.reading import logged_days, read_days
 from serving.server.lifecycle import running_server
 from tests.support.small_servable import COLOURS, GREEN, RED, VERSION
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def logged(folder):
