@@ -12,7 +12,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from tests.support.repository import REPOSITORY
+
 SPANS = {1: (24, 9, 8), 2: (6, 4, 4)}  # span -> images of each source in train, eval, test
 
 

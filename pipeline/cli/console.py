@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from components.dataset.manifest import Manifest
     from pipeline.runs.local import RunOutcome
     from serving.client.answers import Answer
-    from serving.server.options import Addresses, ServerOptions
+    from serving.server.configuration.options import Addresses, ServerOptions
 
 Advance = Callable[[int, int, str], None]
 

@@ -1,1 +1,1 @@
-"""A servable on disk and in memory: versions, signatures, execution."""
+"""A servable on disk and in memory: versions, description, signatures, tensors of its requests, execution."""

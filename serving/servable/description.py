@@ -3,9 +3,8 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from components.examples.names import AttributionLevel
 from serving import contract
 from serving.errors import ServableError
 from serving.servable.versions import Version, find_version
@@ -19,7 +18,7 @@ class ServableDescription:
         version: where it lies.
         detection: operating point of the primary module, 0..1.
         sources: operating point of each head, in the order of the outputs.
-        level: what its heads are named after.
+        level: what its heads are named after: single sources ("instance") or architectures.
         size: height and width in pixels of the window that it looks at, None where it does not say.
         representation: what its models read, "" where it does not say.
         uncertain_band: lowest and highest fake probability at which its verdict is "uncertain", None without a band.
@@ -28,7 +27,7 @@ class ServableDescription:
     version: Version
     detection: float
     sources: dict[str, float]
-    level: AttributionLevel
+    level: Literal["instance", "architecture"]
     size: int | None
     representation: str
     uncertain_band: tuple[float, float] | None = None

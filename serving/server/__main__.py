@@ -18,9 +18,9 @@ from pathlib import Path
 
 from serving.errors import ServableError, ServerStartError
 from serving.server.arguments import add_server_arguments, options_from
+from serving.server.configuration.options import Addresses
 from serving.server.lifecycle import run_server
 from serving.server.memory import bound_arenas
-from serving.server.options import Addresses
 from serving.server.telemetry.access_log import write_access_log
 
 

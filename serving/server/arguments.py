@@ -8,8 +8,8 @@ from serving import contract
 from serving.request_log.arguments import add_request_log_arguments, request_log_options
 
 if TYPE_CHECKING:
-    from serving.server.options import ServerOptions
-    from serving.server.parameters import BatchingParameters, Monitoring, TlsFiles
+    from serving.server.configuration.options import ServerOptions
+    from serving.server.configuration.parameters import BatchingParameters, Monitoring, TlsFiles
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +73,7 @@ def options_from(arguments: argparse.Namespace, model_base_path: Path | None) ->
         ValueError: if a value cannot be, a file is damaged, or two say different things.
         OSError: if a file cannot be read.
     """
-    from serving.server.options import ServerOptions
+    from serving.server.configuration.options import ServerOptions
 
     if (model_base_path is None) == (arguments.model_config_file is None):
         raise ValueError("give either the folder of a model's versions or --model-config-file, and not both.")
@@ -95,8 +95,8 @@ def options_from(arguments: argparse.Namespace, model_base_path: Path | None) ->
 
 
 def _batching(arguments: argparse.Namespace) -> "BatchingParameters":
-    from serving.server.models.config_files import read_batching_parameters
-    from serving.server.parameters import BatchingParameters
+    from serving.server.configuration.files import read_batching_parameters
+    from serving.server.configuration.parameters import BatchingParameters
 
     names = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
@@ -109,15 +109,15 @@ def _batching(arguments: argparse.Namespace) -> "BatchingParameters":
 
 
 def _monitoring(path: Path | None) -> "Monitoring":
-    from serving.server.models.config_files import read_monitoring_config
-    from serving.server.parameters import Monitoring
+    from serving.server.configuration.files import read_monitoring_config
+    from serving.server.configuration.parameters import Monitoring
 
     return Monitoring(enabled=True) if path is None else read_monitoring_config(path)
 
 
 def _tls(arguments: argparse.Namespace) -> "TlsFiles | None":
-    from serving.server.models.config_files import read_ssl_config
-    from serving.server.parameters import TlsFiles
+    from serving.server.configuration.files import read_ssl_config
+    from serving.server.configuration.parameters import TlsFiles
 
     given = [arguments.tls_cert, arguments.tls_key, arguments.tls_client_ca]
     if arguments.ssl_config_file is not None:

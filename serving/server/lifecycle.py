@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from serving.errors import LabelNotAvailableError, ModelsNotAvailableError, ServableError
 from serving.servable.versions import find_version
-from serving.server.models.config_files import ModelConfig, VersionPolicy, read_model_configs
-from serving.server.options import Addresses, ServerOptions
+from serving.server.configuration.files import ModelConfig, VersionPolicy, read_model_configs
+from serving.server.configuration.options import Addresses, ServerOptions
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import contract
-from tests.conformance.messages import TIMEOUT, examples, failure, metadata_request, outputs_of, predict_request
+from tests.support.serving_messages import TIMEOUT, examples, failure, metadata_request, outputs_of, predict_request
 
 AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
 NO_VERSION = 2**40

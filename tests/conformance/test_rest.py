@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serving import contract
-from tests.conformance.messages import TIMEOUT, b64, examples, outputs_of, predict_request, rows_for
+from tests.support.serving_messages import TIMEOUT, b64, examples, outputs_of, predict_request, rows_for
 
 NO_VERSION = 2**40
 

@@ -5,9 +5,9 @@ import kubernetes_validate
 import pytest
 from cloudcoil.models.prometheus_operator import v1
 
-from tests.k8s import policy
-from tests.k8s.builds import BUILDS, documents, of_kind
-from tests.k8s.kserve_schema import checked_pod
+from tests.support import pod_policy
+from tests.support.kserve_schema import checked_pod
+from tests.support.kustomize_builds import BUILDS, documents, of_kind
 
 KUBERNETES = kubernetes_validate.latest_version()
 
@@ -132,7 +132,7 @@ def test_what_the_api_would_refuse_or_drop_is_refused(kind, damage):
 # A bare Pod would have to end at some time; the one that KServe makes belongs to a Deployment.
 @pytest.mark.parametrize(
     "rule",
-    [rule for rule in policy.RULES if rule is not policy.ends_at_some_time_if_it_does_not],
+    [rule for rule in pod_policy.RULES if rule is not pod_policy.ends_at_some_time_if_it_does_not],
     ids=lambda rule: rule.__name__,
 )
 @pytest.mark.parametrize("overlay", ["gpu", "cpu"])

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from pipeline.monitoring.gauges import Gauges
-from serving.server.models.config_files import read_monitoring_config
+from serving.server.configuration.files import read_monitoring_config
 from serving.server.telemetry.metrics import ServerMetrics
-from tests.k8s.builds import K8S, REPOSITORY, documents, named, of_kind
+from tests.support.kustomize_builds import K8S, REPOSITORY, documents, named, of_kind
 
 # Not TF Serving's: the scraper's own, kube-state-metrics', the kubelet's.
 # https://prometheus.io/docs/concepts/jobs_instances/

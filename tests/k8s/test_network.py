@@ -5,7 +5,7 @@ Kubernetes: https://kubernetes.io/docs/concepts/services-networking/network-poli
 
 import pytest
 
-from tests.k8s.builds import BUILDS, JOB_NAMES, documents, of_kind, pods, title
+from tests.support.kustomize_builds import BUILDS, JOB_NAMES, documents, of_kind, pods, title
 
 OURS = "generator-attribution"
 TASK = {"workflows.argoproj.io/workflow": "generator-attribution-x7k2p"}

@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.k8s import policy
-from tests.k8s.builds import BUILDS, JOB_NAMES, documents, named, pods
+from tests.support import pod_policy
+from tests.support.kustomize_builds import BUILDS, JOB_NAMES, documents, named, pods
 
 SERVING = ("Deployment", "generator-attribution-serving")
 STORE = ("StatefulSet", "metadata-store")
 
 
-@pytest.mark.parametrize("rule", policy.RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", pod_policy.RULES, ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("build", BUILDS + JOB_NAMES, ids="+".join)
 def test_every_pod(build, rule):
     objects = documents(build)
@@ -104,40 +104,40 @@ def break_labels_of_pods(objects):
 @pytest.mark.parametrize(
     ("damage", "rule"),
     [
-        (break_user, policy.runs_as_a_numeric_user_that_is_not_root),
-        (break_root_of_an_init_container, policy.runs_as_a_numeric_user_that_is_not_root),
-        (break_escalation, policy.cannot_gain_privileges),
-        (break_capabilities, policy.drops_all_capabilities),
-        (break_root_file_system, policy.has_a_read_only_root),
-        (break_seccomp, policy.has_the_default_seccomp_profile),
-        (break_host_path, policy.shares_nothing_with_its_node),
-        (break_host_port, policy.shares_nothing_with_its_node),
-        (break_limit, policy.states_what_it_needs_and_may_use),
-        (break_probe, policy.is_probed_if_it_runs_for_long),
-        (break_deadline, policy.ends_at_some_time_if_it_does_not),
-        (break_tag, policy.has_an_image_that_does_not_move),
-        (break_tag_that_moves, policy.has_an_image_that_does_not_move),
-        (break_secret_object, policy.carries_no_secret_in_plain_text),
-        (break_secret_variable, policy.carries_no_secret_in_plain_text),
-        (break_secret_argument, policy.carries_no_secret_in_plain_text),
-        (break_token, policy.mounts_no_token),
-        (break_account, policy.has_an_account_of_its_own),
-        (break_labels_of_pods, policy.carries_the_usual_labels),
+        (break_user, pod_policy.runs_as_a_numeric_user_that_is_not_root),
+        (break_root_of_an_init_container, pod_policy.runs_as_a_numeric_user_that_is_not_root),
+        (break_escalation, pod_policy.cannot_gain_privileges),
+        (break_capabilities, pod_policy.drops_all_capabilities),
+        (break_root_file_system, pod_policy.has_a_read_only_root),
+        (break_seccomp, pod_policy.has_the_default_seccomp_profile),
+        (break_host_path, pod_policy.shares_nothing_with_its_node),
+        (break_host_port, pod_policy.shares_nothing_with_its_node),
+        (break_limit, pod_policy.states_what_it_needs_and_may_use),
+        (break_probe, pod_policy.is_probed_if_it_runs_for_long),
+        (break_deadline, pod_policy.ends_at_some_time_if_it_does_not),
+        (break_tag, pod_policy.has_an_image_that_does_not_move),
+        (break_tag_that_moves, pod_policy.has_an_image_that_does_not_move),
+        (break_secret_object, pod_policy.carries_no_secret_in_plain_text),
+        (break_secret_variable, pod_policy.carries_no_secret_in_plain_text),
+        (break_secret_argument, pod_policy.carries_no_secret_in_plain_text),
+        (break_token, pod_policy.mounts_no_token),
+        (break_account, pod_policy.has_an_account_of_its_own),
+        (break_labels_of_pods, pod_policy.carries_the_usual_labels),
     ],
     ids=lambda value: value.__name__,
 )
 def test_a_broken_manifest_breaks_its_rule_and_no_other(damage, rule):
     objects = documents(("gpu",))
     damage(objects)
-    broken = [each for each in policy.RULES if each(objects)]
+    broken = [each for each in pod_policy.RULES if each(objects)]
     assert rule in broken
     # A Secret object without labels is the one damage that two rules see.
-    assert set(broken) <= {rule, policy.carries_the_usual_labels}
+    assert set(broken) <= {rule, pod_policy.carries_the_usual_labels}
 
 
 def test_every_rule_is_broken_by_some_damage():
     (marks,) = [mark for mark in test_a_broken_manifest_breaks_its_rule_and_no_other.pytestmark if mark.args]
-    assert {rule for _, rule in marks.args[1]} == set(policy.RULES)
+    assert {rule for _, rule in marks.args[1]} == set(pod_policy.RULES)
 
 
 def test_the_pipelines_account_alone_has_a_token():

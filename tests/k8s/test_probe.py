@@ -10,9 +10,9 @@ import time
 import pytest
 
 from serving import contract
+from serving.server.configuration.options import ServerOptions
 from serving.server.lifecycle import running_server
-from serving.server.options import ServerOptions
-from tests.k8s.builds import container, documents
+from tests.support.kustomize_builds import container, documents
 
 MODEL = contract.DEFAULT_MODEL_NAME
 

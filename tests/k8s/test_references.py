@@ -5,8 +5,8 @@ import re
 import pytest
 
 from serving import contract
-from serving.server.models.config_files import read_batching_parameters, read_model_configs, read_monitoring_config
-from tests.k8s.builds import (
+from serving.server.configuration.files import read_batching_parameters, read_model_configs, read_monitoring_config
+from tests.support.kustomize_builds import (
     BUILDS,
     JOB_NAMES,
     K8S,

@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.cli.parser import build_parser
 from pipeline.config.schema import PipelineConfig
-from tests.k8s.builds import (
+from tests.support.kustomize_builds import (
     COMPONENTS,
     JOBS,
     K8S,

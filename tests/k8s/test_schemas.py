@@ -6,7 +6,7 @@ import json
 import kubernetes_validate
 import pytest
 
-from tests.k8s.builds import BUILDS, JOB_NAMES, documents, named, of_kind, title
+from tests.support.kustomize_builds import BUILDS, JOB_NAMES, documents, named, of_kind, title
 
 # Kinds whose schemas are not Kubernetes' own: tests/k8s/test_custom_resources.py.
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "InferenceService"}

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from tests.k8s.builds import K8S, container, documents
+from tests.support.kustomize_builds import K8S, container, documents
 
 DEFAULT = K8S / "base" / "config" / "models.config"
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pipeline.lean_imports import POSTPONED, importing
-from tests.conftest import REPOSITORY
+from tests.support.repository import REPOSITORY
 
 # Module -> an expression that uses it as its users do, true if it works.
 USES = {

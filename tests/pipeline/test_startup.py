@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.conftest import REPOSITORY
+from tests.support.repository import REPOSITORY
 
 _LOGS = """
 from absl import logging

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from serving import contract
+from serving.server.configuration.options import ServerOptions
 from serving.server.lifecycle import running_server
-from serving.server.options import ServerOptions
 from tests.support.small_servable import COLOURS, VERSION, export_servable
 
 

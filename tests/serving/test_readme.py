@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from serving import contract
-from tests.conftest import REPOSITORY
+from tests.support.repository import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
 # A terminal knows neither our packages nor our variables.

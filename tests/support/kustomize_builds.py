@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support.repository import REPOSITORY
+
 K8S = REPOSITORY / "k8s"
 JOBS = sorted((K8S / "jobs").glob("*.yaml"))
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from tests.k8s.builds import containers, of_kind, pods, title
+from tests.support.kustomize_builds import containers, of_kind, pods, title
 
 LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/part-of")
 LONG_RUNNING = ("Deployment", "StatefulSet", "DaemonSet")

@@ -9,7 +9,7 @@ from components.features.parameters import InputParameters
 from components.trainer.job import TrainingJob
 from components.training.examples import Split
 from components.training.parameters import TrainingParameters
-from tests.conftest import REPOSITORY
+from tests.support.repository import REPOSITORY
 
 INPUTS = InputParameters(representation="dct", size=32)
 

@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import InvalidArgumentError
-from serving.server.models import config_protos
-from serving.server.parameters import DEFAULT_METRICS_PATH, BatchingParameters, Monitoring, TlsFiles
+from serving.server.configuration import messages
+from serving.server.configuration.parameters import DEFAULT_METRICS_PATH, BatchingParameters, Monitoring, TlsFiles
 
 _PLATFORM = "tensorflow"
 
@@ -115,7 +115,7 @@ def read_batching_parameters(path: Path) -> BatchingParameters:
         ValueError: naming the file and what is wrong in it, or what it sets that this server does not do.
         OSError: if it cannot be read.
     """
-    message = config_protos.BatchingParameters()
+    message = messages.BatchingParameters()
     _parse(path, message)
     for name in ("allowed_batch_sizes", "pad_variable_length_inputs"):
         if getattr(message, name):
@@ -134,7 +134,7 @@ def read_monitoring_config(path: Path) -> Monitoring:
         ValueError: naming the file and what is wrong in it.
         OSError: if it cannot be read.
     """
-    message = config_protos.MonitoringConfig()
+    message = messages.MonitoringConfig()
     _parse(path, message)
     prometheus = message.prometheus_config
     return _checked(path, Monitoring, {"enabled": prometheus.enable, "path": prometheus.path or DEFAULT_METRICS_PATH})
@@ -147,7 +147,7 @@ def read_ssl_config(path: Path) -> TlsFiles:
         ValueError: naming the file and what is wrong in it.
         OSError: if it cannot be read.
     """
-    message = config_protos.SSLConfig()
+    message = messages.SSLConfig()
     _parse(path, message)
     for name in ("server_key", "server_cert"):
         if not getattr(message, name):

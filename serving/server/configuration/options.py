@@ -5,7 +5,7 @@ from pathlib import Path
 
 from serving import contract
 from serving.request_log.options import RequestLogOptions
-from serving.server.parameters import BatchingParameters, Monitoring, TlsFiles
+from serving.server.configuration.parameters import BatchingParameters, Monitoring, TlsFiles
 
 _LARGEST_PORT = 65535
 

@@ -1,1 +1,1 @@
-"""Models of the embedded server: loading, versions, batching, execution."""
+"""Loaded models: which versions are in memory, how requests are batched, and the engine that both protocols call."""

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from serving.errors import BadRowError, InternalError, QueueFullError, ServingError, UnavailableError
-from serving.server.parameters import BatchingParameters
+from serving.server.configuration.parameters import BatchingParameters
 
 _LOGGER = logging.getLogger(__name__)
 

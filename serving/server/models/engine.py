@@ -19,7 +19,7 @@ from serving import contract
 from serving.errors import BatchTooLargeError, InvalidArgumentError, QueueFullError
 from serving.servable.model import Prediction, check_inputs
 from serving.servable.signatures import Signature
-from serving.server.models.config_files import model_configs
+from serving.server.configuration.files import model_configs
 from serving.server.models.loading import LoadedServable
 from serving.server.models.registry import Registry
 from serving.server.models.requests import ModelRequest, VersionStatus

@@ -14,9 +14,9 @@ from serving import contract
 from serving.errors import ServableError, ServingError
 from serving.servable.model import Prediction, Servable
 from serving.servable.rows import run_batch
+from serving.servable.tensors import array_from_proto
 from serving.servable.versions import Version
 from serving.server.models.batching import BatchQueue, BatchScheduler
-from serving.server.protocols.tensors import array_from_proto
 from serving.server.telemetry.metrics import ServerMetrics
 
 _Result = TypeVar("_Result")

@@ -25,7 +25,7 @@ from serving.errors import (
 )
 from serving.servable.model import Servable
 from serving.servable.versions import Version, find_version, list_versions
-from serving.server.models.config_files import ModelConfig
+from serving.server.configuration.files import ModelConfig
 from serving.server.models.requests import ModelRequest, VersionStatus
 
 _LOGGER = logging.getLogger(__name__)

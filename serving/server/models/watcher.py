@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from serving.errors import ServingError
-from serving.server.models.config_files import read_model_configs
+from serving.server.configuration.files import read_model_configs
 from serving.server.models.registry import Registry
 
 _LOGGER = logging.getLogger(__name__)

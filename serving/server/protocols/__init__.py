@@ -1,1 +1,1 @@
-"""gRPC and REST of the embedded server, and its page."""
+"""Wire protocols: gRPC and REST, TLS, health checks and the page; the rooms below know neither."""

@@ -12,8 +12,8 @@ from tensorflow_serving.apis import model_pb2
 from serving import contract
 from serving.errors import InternalError, InvalidArgumentError, ServingError
 from serving.server.models.requests import ModelRequest
+from serving.server.protocols.request_record import RequestRecord
 from serving.server.telemetry.metrics import ServerMetrics
-from serving.server.telemetry.request_record import RequestRecord
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.errors import ServerStartError
+from serving.server.configuration.options import ServerOptions
 from serving.server.models.engine import Engine
-from serving.server.options import ServerOptions
 from serving.server.protocols.grpc_service import PredictionService
 from serving.server.protocols.health import Health, enable_reflection
 from serving.server.protocols.model_service import ModelService

@@ -20,10 +20,10 @@ from tensorflow_serving.apis import (
 
 from serving.errors import DeadlineExceededError, InvalidArgumentError
 from serving.servable.signatures import Signature
+from serving.servable.tensors import array_from_proto, write_tensor
 from serving.server.models.engine import Engine
 from serving.server.protocols.example_methods import CLASSIFY, REGRESS, refuse_multi_inference, refuse_signature
 from serving.server.protocols.grpc_calls import Call, answer, model_of, model_request
-from serving.server.protocols.tensors import array_from_proto, write_tensor
 
 _SIGNATURE_DEF = "signature_def"
 

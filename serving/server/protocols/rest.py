@@ -27,13 +27,13 @@ from serving.errors import (
     RequestTooLargeError,
     ServingError,
 )
+from serving.server.configuration.options import ServerOptions
 from serving.server.models.engine import Engine
 from serving.server.models.requests import ModelRequest
-from serving.server.options import ServerOptions
 from serving.server.protocols import example_methods, json_tensors
 from serving.server.protocols.json_tensors import Layout
+from serving.server.protocols.request_record import RequestRecord
 from serving.server.telemetry.metrics import ServerMetrics
-from serving.server.telemetry.request_record import RequestRecord
 
 _LOGGER = logging.getLogger(__name__)
 

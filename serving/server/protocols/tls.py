@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 
 from serving.errors import ServerStartError
-from serving.server.parameters import TlsFiles
+from serving.server.configuration.parameters import TlsFiles
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Metrics, access log and request log of the embedded server."""
+"""Observation of a running server: metrics, access log and request log. Knows no model and no protocol."""

@@ -10,7 +10,7 @@ from components.dataset.prepare import prepare
 from components.errors import StepRefusedError
 from components.examples import names
 from pipeline.cli.main import main
-from tests.components.dataset.given import records, tree_of_formats, write_images
+from tests.support.given_files import records, tree_of_formats, write_images
 from tests.support.images import noise
 
 SIDE = 32

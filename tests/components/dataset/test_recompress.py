@@ -9,7 +9,7 @@ from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
 from components.dataset.recompress import encode_alike
 from components.examples import names
-from tests.components.dataset.given import records, tree_of_formats
+from tests.support.given_files import records, tree_of_formats
 from tests.support.images import central_window, noise
 
 SIDE = 32

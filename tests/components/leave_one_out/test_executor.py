@@ -15,9 +15,9 @@ from components.trainer import job
 from components.training.middle_features import MiddleFeatureStore
 from components.training.parameters import TrainingParameters
 from components.training.strategies import Replicas
-from tests.components.trainer.jobs import make_job
 from tests.support.images import SMOOTH, STRIPES
 from tests.support.modules import write_primary
+from tests.support.training_jobs import make_job
 
 INPUTS = InputParameters(representation="dct", size=32)
 TRAINING = TrainingParameters(epochs=2, batch_size=32)

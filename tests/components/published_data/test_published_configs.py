@@ -13,8 +13,8 @@ from components.published_data.layouts import LAYOUTS
 from pipeline.cli.main import main
 from pipeline.cli.parser import build_parser
 from pipeline.config.schema import load_config
-from tests.conftest import REPOSITORY
 from tests.support.images import encode, noise
+from tests.support.repository import REPOSITORY
 
 GUIDE = REPOSITORY / "docs" / "published-datasets.md"
 CONFIGS = {name: REPOSITORY / "configs" / f"{name}.yaml" for name in ("ganfp", "faceshqplus")}

@@ -16,7 +16,7 @@ from components.trainer.processes import run_in_workers
 from components.training import artifacts
 from components.training.parameters import TrainingParameters
 from components.training.strategies import Replicas
-from tests.components.trainer.jobs import finish, make_job, start_job
+from tests.support.training_jobs import finish, make_job, start_job
 
 # 72 images in batches of 16 and one of 8; 17 of a batch would leave the last share of a worker empty.
 TRAINING = TrainingParameters(epochs=2, batch_size=16, learning_rate=1e-3, seed=4)

@@ -11,7 +11,7 @@ from components.training import artifacts
 from components.training.checkpoints import Checkpoint, TrainingState
 from components.training.parameters import TrainingParameters
 from components.training.strategies import Replicas
-from tests.components.trainer.jobs import finish, make_job, start_job
+from tests.support.training_jobs import finish, make_job, start_job
 
 TRAINING = TrainingParameters(epochs=4, early_stopping=10, batch_size=16, learning_rate=3e-3, seed=4)
 

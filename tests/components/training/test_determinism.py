@@ -16,8 +16,8 @@ from components.training.examples import read_split
 from components.training.middle_features import extract_middle_features
 from components.training.modules import train_head, train_primary
 from components.training.parameters import TrainingParameters
-from tests.components.trainer.jobs import run_code
 from tests.support.images import STRIPES, write_examples
+from tests.support.training_jobs import run_code
 from tests.support.transforms import FixedTransform
 
 INPUTS = InputParameters(representation="dct", size=32)

@@ -18,8 +18,8 @@ from components.training.middle_features import MiddleFeatureStore, extract_midd
 from components.training.modules import train_head
 from components.training.parameters import TrainingParameters
 from components.training.strategies import Replicas
-from tests.components.trainer.jobs import make_job
 from tests.support.images import SMOOTH, STRIPES
+from tests.support.training_jobs import make_job
 from tests.support.transforms import FixedTransform
 
 INPUTS = InputParameters(representation="dct", size=32)

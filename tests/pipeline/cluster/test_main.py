@@ -10,8 +10,8 @@ import pytest
 from pipeline.cluster.plan import graph_digest
 from pipeline.cluster.planning import compile_ir
 from pipeline.config.schema import validate_config
-from tests.conftest import REPOSITORY
 from tests.support.images import REAL, SMOOTH
+from tests.support.repository import REPOSITORY
 from tests.support.small_dataset import prepare_small
 
 pytestmark = pytest.mark.e2e

@@ -16,8 +16,8 @@ from pipeline.rollout.server_status import Servers
 from serving import contract
 from serving.client import ClientOptions, open_predictor
 from serving.errors import ServableError
+from serving.server.configuration.options import ServerOptions
 from serving.server.lifecycle import running_server
-from serving.server.options import ServerOptions
 from tests.support.images import encode, noise
 from tests.support.small_servable import export_servable
 

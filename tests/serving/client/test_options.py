@@ -8,8 +8,8 @@ from serving.client import ClientOptions, PredictionError, ServerError, ServerUn
 from serving.client.answers import ConnectionBrokenError
 from serving.client.retries import Contact, Deadline, Retries, backoffs, is_passing, repeat
 from serving.errors import QueueFullError, RequestTooLargeError, ResourceExhaustedError, ServingError
+from serving.server.configuration.parameters import BatchingParameters
 from serving.server.models.batching import BatchScheduler
-from serving.server.parameters import BatchingParameters
 from tests.support.certificates import Authority
 
 SECONDS = ("deadline", "connect_deadline", "first_backoff", "max_backoff")

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from serving.client import ServerError
+from serving.server.configuration.options import ServerOptions
+from serving.server.configuration.parameters import TlsFiles
 from serving.server.lifecycle import running_server
-from serving.server.options import ServerOptions
-from serving.server.parameters import TlsFiles
 from tests.support.certificates import Authority
 from tests.support.clients import KINDS, opened_client
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from serving.client import ServerError
+from serving.server.configuration.options import ServerOptions
 from serving.server.lifecycle import running_server
-from serving.server.options import ServerOptions
 from tests.support.clients import KINDS, opened_client
 from tests.support.small_servable import VERSION
 

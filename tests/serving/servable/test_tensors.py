@@ -10,7 +10,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from serving.errors import BatchTooLargeError, InvalidArgumentError
 from serving.servable.signatures import TensorSpec
-from serving.server.protocols.tensors import array_from_proto, write_tensor
+from serving.servable.tensors import array_from_proto, write_tensor
 
 NUMBERS = [
     *("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),

@@ -21,8 +21,8 @@ from serving.client import ServerError, ServerUnreachableError, open_predictor
 from serving.errors import ServableError, ServerStartError
 from serving.servable.model import Servable
 from serving.server.__main__ import main
+from serving.server.configuration.options import ServerOptions
 from serving.server.lifecycle import running_server
-from serving.server.options import ServerOptions
 
 ROOT = Path(__file__).parents[3]
 

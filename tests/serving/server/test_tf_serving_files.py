@@ -15,19 +15,19 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving import contract
 from serving.server.arguments import add_server_arguments, options_from
-from serving.server.lifecycle import running_server
-from serving.server.models.config_files import (
+from serving.server.configuration.files import (
     VersionPolicy,
     model_configs,
     read_batching_parameters,
     read_model_configs,
     read_monitoring_config,
 )
-from serving.server.options import ServerOptions
-from serving.server.parameters import Monitoring
+from serving.server.configuration.options import ServerOptions
+from serving.server.configuration.parameters import Monitoring
+from serving.server.lifecycle import running_server
+from tests.support.repository import REPOSITORY
 from tests.support.small_servable import VERSION
 
-REPOSITORY = Path(__file__).resolve().parents[4]
 CONFIG = REPOSITORY / "k8s" / "base" / "config"
 DOCUMENT = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import InvalidArgumentError
 from serving.server.arguments import add_server_arguments, options_from
-from serving.server.models.config_files import (
+from serving.server.configuration.files import (
     ModelConfig,
     VersionPolicy,
     model_configs,
@@ -19,7 +19,7 @@ from serving.server.models.config_files import (
     read_monitoring_config,
     read_ssl_config,
 )
-from serving.server.parameters import BatchingParameters, Monitoring, TlsFiles
+from serving.server.configuration.parameters import BatchingParameters, Monitoring, TlsFiles
 
 READERS = (read_model_configs, read_batching_parameters, read_monitoring_config, read_ssl_config)
 

@@ -15,8 +15,8 @@ from serving.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from serving.server.configuration.parameters import BatchingParameters
 from serving.server.models.batching import BatchScheduler
-from serving.server.parameters import BatchingParameters
 
 BAD = 13
 

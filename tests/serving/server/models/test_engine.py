@@ -13,13 +13,13 @@ from serving import contract
 from serving.errors import InvalidArgumentError, QueueFullError, ServableError
 from serving.servable.model import Servable, string_array
 from serving.servable.versions import find_version
+from serving.server.configuration.files import ModelConfig
+from serving.server.configuration.parameters import BatchingParameters
 from serving.server.models.batching import BatchScheduler
-from serving.server.models.config_files import ModelConfig
 from serving.server.models.engine import Engine
 from serving.server.models.loading import LoadedServable
 from serving.server.models.registry import Registry
 from serving.server.models.requests import ModelRequest
-from serving.server.parameters import BatchingParameters
 from serving.server.telemetry.metrics import ServerMetrics
 
 NAME = contract.DEFAULT_MODEL_NAME

@@ -9,9 +9,9 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 from serving import contract
 from serving.errors import ServableError
 from serving.servable.versions import find_version
+from serving.server.configuration.parameters import BatchingParameters
 from serving.server.models.batching import BatchScheduler
 from serving.server.models.loading import LoadedServable
-from serving.server.parameters import BatchingParameters
 from serving.server.telemetry.metrics import ServerMetrics
 
 

@@ -14,7 +14,7 @@ from serving.errors import (
     ServableError,
     UnavailableError,
 )
-from serving.server.models.config_files import ModelConfig, VersionPolicy
+from serving.server.configuration.files import ModelConfig, VersionPolicy
 from serving.server.models.registry import Registry
 from serving.server.models.requests import ModelRequest
 from serving.server.models.watcher import Watcher

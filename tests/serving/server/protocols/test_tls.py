@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from serving.errors import ServerStartError
-from serving.server.parameters import TlsFiles
+from serving.server.configuration.parameters import TlsFiles
 from serving.server.protocols.tls import grpc_credentials, ssl_context
 from tests.support.certificates import Authority
 

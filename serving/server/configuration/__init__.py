@@ -1,0 +1,1 @@
+"""Everything that is decided before a server starts: its options, and TF Serving's configuration files."""
