@@ -11,9 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from serving.errors import (
     InvalidArgumentError,
@@ -23,53 +21,12 @@ from serving.errors import (
     ServableError,
     UnavailableError,
 )
-from serving.servable.model import Servable
-from serving.servable.versions import Version, find_version, list_versions
+from serving.servable.versions import Version
 from serving.server.configuration.files import ModelConfig
 from serving.server.models.requests import ModelRequest, VersionStatus
+from serving.server.models.served_model import LoadedT, ServedModel, ServedVersion, fingerprint
 
 _LOGGER = logging.getLogger(__name__)
-
-# Versions that have ended are remembered, so that their state can be asked for; so many of each model.
-_ENDED_REMEMBERED = 16
-
-
-class Loaded(Protocol):
-    """A version in memory."""
-
-    servable: Servable
-
-    def close(self) -> None:
-        """Takes no more requests."""
-
-
-LoadedT = TypeVar("LoadedT", bound=Loaded)
-
-
-@dataclass
-class _Entry(Generic[LoadedT]):
-    """One version: what is known of it, and what it is in memory."""
-
-    version: Version
-    state: str = "START"
-    loaded: LoadedT | None = None
-    leases: int = 0
-    error: str = ""
-    files: frozenset[tuple[str, int, int]] = frozenset()
-
-    @property
-    def is_available(self) -> bool:
-        return self.state == "AVAILABLE"
-
-
-@dataclass
-class _Model(Generic[LoadedT]):
-    config: ModelConfig
-    entries: dict[int, _Entry[LoadedT]] = field(default_factory=dict)
-    complaint: str = ""  # what was last said of its directory
-
-    def available(self) -> list[int]:
-        return sorted(number for number, entry in self.entries.items() if entry.is_available)
 
 
 class Registry(Generic[LoadedT]):
@@ -85,7 +42,7 @@ class Registry(Generic[LoadedT]):
     ) -> None:
         self._load = load
         self._observe = observe
-        self._models: dict[str, _Model[LoadedT]] = {}
+        self._models: dict[str, ServedModel[LoadedT]] = {}
         self._returned = threading.Condition()  # guards everything above; notified when the last lease of one is over
         self._leaving: list[threading.Thread] = []
         self._closed = False
@@ -154,20 +111,20 @@ class Registry(Generic[LoadedT]):
             if self._closed:
                 raise UnavailableError("the server is stopping: models can no longer be changed.")
             before = dict(self._models)
-            planned = {config.name: _Model(config, self._entries(config)) for config in configs}
-            staying = {}
+            planned = {config.name: ServedModel(config, self._entries(config)) for config in configs}
+            kept: dict[str, set[int]] = {}
             try:
                 for name, model in planned.items():
                     with self._returned:
                         self._models.setdefault(name, model)
-                    aspired = _aspired(model)
+                    aspired = model.aspired()
                     self._bring_up(model, aspired)
-                    staying[name] = _staying(model, aspired)
-                    _check(model, aspired, staying[name])
+                    kept[name] = model.kept(aspired)
+                    model.require_answers(aspired, kept[name])
             except (ModelsNotAvailableError, LabelNotAvailableError):
                 self._switch(before, {name: set(model.available()) for name, model in before.items()}, planned)
                 raise
-            self._switch(planned, staying, before)
+            self._switch(planned, kept, before)
 
     def poll(self) -> None:
         """Looks for new versions, loads them, and lets those go that they replace."""
@@ -176,9 +133,9 @@ class Registry(Generic[LoadedT]):
                 return
             for name, model in list(self._models.items()):
                 before = self.available(name)
-                aspired = _aspired(model)
+                aspired = model.aspired()
                 self._bring_up(model, aspired)
-                self._retire(model, keep=_staying(model, aspired))
+                self._retire(model, model.kept(aspired))
                 if self.available(name) != before:
                     self._observe(name, self.available(name))
 
@@ -191,13 +148,13 @@ class Registry(Generic[LoadedT]):
         with self._changing:
             self._closed = True
             for model in self._models.values():
-                self._retire(model, keep=set())
+                self._retire(model, kept=set())
             leaving = list(self._leaving)
         deadline = time.monotonic() + seconds
         for thread in leaving:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _find(self, request: ModelRequest) -> _Entry[LoadedT]:
+    def _find(self, request: ModelRequest) -> ServedVersion[LoadedT]:
         model = self._models.get(request.name)
         number = request.version
         if request.label:
@@ -212,24 +169,24 @@ class Registry(Generic[LoadedT]):
                 return entry
         raise ModelNotFoundError(_not_found(request))
 
-    def _entries(self, config: ModelConfig) -> dict[int, _Entry[LoadedT]]:
+    def _entries(self, config: ModelConfig) -> dict[int, ServedVersion[LoadedT]]:
         """What is known of a model already, unless it now lies elsewhere."""
         known = self._models.get(config.name)
         if known is None or known.config.base_path != config.base_path:
             return {}
         return dict(known.entries)
 
-    def _bring_up(self, model: _Model[LoadedT], aspired: dict[int, Version]) -> None:
+    def _bring_up(self, model: ServedModel[LoadedT], aspired: dict[int, Version]) -> None:
         for number, version in aspired.items():
             entry = model.entries.get(number)
             if entry is not None and entry.is_available:
                 continue
-            files = _files(version.path)
+            files = fingerprint(version.path)
             if entry is not None and entry.error and entry.files == files:
                 continue  # it failed, and nothing has changed since
-            self._bring_up_one(model, _Entry(version, "LOADING", files=files))
+            self._bring_up_one(model, ServedVersion(version, "LOADING", files=files))
 
-    def _bring_up_one(self, model: _Model[LoadedT], entry: _Entry[LoadedT]) -> None:
+    def _bring_up_one(self, model: ServedModel[LoadedT], entry: ServedVersion[LoadedT]) -> None:
         name, version = model.config.name, entry.version
         with self._returned:
             model.entries[version.number] = entry
@@ -248,35 +205,39 @@ class Registry(Generic[LoadedT]):
 
     def _switch(
         self,
-        models: dict[str, _Model[LoadedT]],
-        staying: dict[str, set[int]],
-        others: dict[str, _Model[LoadedT]],
+        models: dict[str, ServedModel[LoadedT]],
+        kept: dict[str, set[int]],
+        others: dict[str, ServedModel[LoadedT]],
     ) -> None:
-        """Serves these models from now on, and lets go whatever else is in memory."""
+        """Serve `models` from now on, and unload every other version.
+
+        Args:
+            models: Models by name.
+            kept: Versions of each model that stay in memory.
+            others: Models whose versions are unloaded unless `models` holds them too.
+        """
         with self._returned:
             self._models = models
         for name, model in models.items():
-            self._retire(model, staying[name])
+            self._retire(model, kept[name])
             self._observe(name, self.available(name))
         for name, other in others.items():
-            kept = models[name].entries.values() if name in models else ()
+            remaining = models[name].entries.values() if name in models else ()
             for number, entry in other.entries.items():
-                if entry.is_available and not any(entry is each for each in kept):
+                if entry.is_available and not any(entry is each for each in remaining):
                     self._let_go(name, number, entry)
             if name not in models:
                 self._observe(name, [])
 
-    def _retire(self, model: _Model[LoadedT], keep: set[int]) -> None:
-        """Lets versions go that are no longer wanted, and forgets those that ended long ago."""
+    def _retire(self, model: ServedModel[LoadedT], kept: set[int]) -> None:
+        """Unload all available versions but the kept ones, and forget versions that ended long ago."""
         for number, entry in sorted(model.entries.items()):
-            if number not in keep and entry.is_available:
+            if number not in kept and entry.is_available:
                 self._let_go(model.config.name, number, entry)
         with self._returned:
-            ended = sorted(number for number, entry in model.entries.items() if entry.state == "END")
-            for number in ended[:-_ENDED_REMEMBERED]:
-                del model.entries[number]
+            model.forget_ended()
 
-    def _let_go(self, name: str, number: int, entry: _Entry[LoadedT]) -> None:
+    def _let_go(self, name: str, number: int, entry: ServedVersion[LoadedT]) -> None:
         """Gives a version no more requests, and closes it when it has answered those that it has.
 
         In a thread of its own: a request that takes long must not keep newer versions waiting.
@@ -298,57 +259,6 @@ class Registry(Generic[LoadedT]):
         self._leaving = [each for each in self._leaving if each.is_alive()]
         self._leaving.append(thread)
         thread.start()
-
-
-def _staying(model: _Model, aspired: "dict[int, Version]") -> set[int]:
-    """Returns the versions that go on answering: as long as a wanted one does not answer, nothing that answers goes."""
-    available = set(model.available())
-    return set(aspired) if aspired and aspired.keys() <= available else available
-
-
-def _check(model: _Model, aspired: "dict[int, Version]", staying: set[int]) -> None:
-    """Refuses a change after which a model, or one of its labels, would have nothing new to answer."""
-    name = model.config.name
-    if not staying or (aspired and not aspired.keys() & staying):
-        reasons = [f"version {number}: {entry.error}" for number, entry in model.entries.items() if entry.error]
-        reason = "; ".join(reasons) or f"no version in {model.config.base_path}"
-        raise ModelsNotAvailableError(
-            f"1 model(s) did not become available: {{{{name: {name} due to error: {reason}}}}}"
-        )
-    for number in model.config.labels.values():
-        if number not in staying:
-            raise LabelNotAvailableError(
-                f"Request to assign label to version {number} of model {name}, which is not currently available for "
-                "inference"
-            )
-
-
-def _aspired(model: _Model) -> dict[int, Version]:
-    """Returns the versions on disk that the model's policy wants; none if the directory cannot be read."""
-    base = model.config.base_path
-    try:
-        # A version's own directory can be served as well.
-        on_disk = list_versions(base) or [find_version(base)]
-    except (OSError, ServableError) as error:
-        if str(error) != model.complaint:
-            model.complaint = str(error)
-            _LOGGER.warning("model %s: what is served stays, because %s", model.config.name, error)
-        return {}
-    model.complaint = ""
-    wanted = model.config.policy.choose([version.number for version in on_disk])
-    return {version.number: version for version in on_disk if version.number in wanted}
-
-
-def _files(path: Path) -> frozenset[tuple[str, int, int]]:
-    """Returns what changes when files do: their names, sizes and times."""
-    found = []
-    for file in path.rglob("*"):
-        try:
-            about = file.stat()
-        except OSError:  # gone since it was listed
-            continue
-        found.append((str(file.relative_to(path)), about.st_size, about.st_mtime_ns))
-    return frozenset(found)
 
 
 def _not_found(request: ModelRequest) -> str:

@@ -1,4 +1,4 @@
-"""What is refused of a servable that has signatures of the other kinds; ours, which have none, are in test_grpc_service."""
+"""Refusals by servables that have signatures of the other kinds; test_grpc_service covers ours, which have none."""
 
 import pytest
 from tensorflow.core.protobuf import meta_graph_pb2
