@@ -3,10 +3,7 @@
 import asyncio
 import logging
 import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from serving.errors import LabelNotAvailableError, ModelsNotAvailableError, ServableError
@@ -105,43 +102,6 @@ def run_server(options: ServerOptions, ready: Callable[[Addresses], None] | None
         ServableError, ServerStartError, ValueError: as `serve`.
     """
     asyncio.run(_serve_until_signal(options, ready or _log_addresses))
-
-
-@contextmanager
-def running_server(options: ServerOptions) -> Iterator[Addresses]:
-    """Runs a server in a background thread for as long as the `with` block lasts.
-
-    Args:
-        options: what to serve and where; ports are best left to chance (0).
-
-    Yields:
-        where it answers.
-
-    Raises:
-        ServableError, ServerStartError, ValueError: as `serve`.
-    """
-    started: Future[tuple[Addresses, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-
-    async def main() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        await serve(options, lambda addresses: started.set_result((addresses, loop, stop)), stop)
-
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as error:
-            if started.done():
-                raise
-            started.set_exception(error)
-
-    thread = threading.Thread(target=run, name="embedded-server", daemon=True)
-    thread.start()
-    addresses, loop, stop = started.result()
-    try:
-        yield addresses
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
 
 
 def _wanted(options: ServerOptions) -> list[ModelConfig]:

@@ -142,7 +142,7 @@ def test_a_dataset_without_real_images_in_a_split_stops_with_a_readable_message(
 def test_predict_answers_alike_from_the_servable_by_grpc_and_by_rest(first_run, image_tree, tmp_path, capsys):
     from pipeline.cli.main import main
     from serving.server.configuration.options import ServerOptions
-    from serving.server.lifecycle import running_server
+    from tests.support.servers import running_server
 
     values, _, _ = first_run
     base = Path(values["output_root"]) / "serving" / "generator_attribution"

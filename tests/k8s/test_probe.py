@@ -11,8 +11,8 @@ import pytest
 
 from serving import contract
 from serving.server.configuration.options import ServerOptions
-from serving.server.lifecycle import running_server
 from tests.support.kustomize_builds import container, documents
+from tests.support.servers import running_server
 
 MODEL = contract.DEFAULT_MODEL_NAME
 

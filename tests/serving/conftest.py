@@ -9,7 +9,7 @@ from PIL import Image
 
 from serving import contract
 from serving.server.configuration.options import ServerOptions
-from serving.server.lifecycle import running_server
+from tests.support.servers import running_server
 from tests.support.small_servable import COLOURS, VERSION, export_servable
 
 

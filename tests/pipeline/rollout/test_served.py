@@ -17,8 +17,8 @@ from serving import contract
 from serving.client import ClientOptions, open_predictor
 from serving.errors import ServableError
 from serving.server.configuration.options import ServerOptions
-from serving.server.lifecycle import running_server
 from tests.support.images import encode, noise
+from tests.support.servers import running_server
 from tests.support.small_servable import export_servable
 
 HEAD = b"progan_red"  # the name of the fixture's first head, as its graph holds it

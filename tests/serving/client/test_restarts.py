@@ -10,7 +10,7 @@ import pytest
 from serving.client import ClientOptions, ServerUnreachableError, open_predictor
 from serving.client.predict import find_images, predict_files
 from serving.server.configuration.options import ServerOptions
-from serving.server.lifecycle import running_server
+from tests.support.servers import running_server
 from tests.support.small_servable import COLOURS
 
 BATCH, CONCURRENCY, FILES = 2, 2, 30

@@ -8,9 +8,9 @@ import pytest
 from serving.client import ServerError
 from serving.server.configuration.options import ServerOptions
 from serving.server.configuration.parameters import TlsFiles
-from serving.server.lifecycle import running_server
 from tests.support.certificates import Authority
 from tests.support.clients import KINDS, opened_client
+from tests.support.servers import running_server
 
 # Far more than any refusal takes, and far less than the deadline: who repeats what cannot pass would be late.
 SOON, DEADLINE = 15.0, 60.0

@@ -6,8 +6,8 @@ import pytest
 
 from serving.client import ServerError
 from serving.server.configuration.options import ServerOptions
-from serving.server.lifecycle import running_server
 from tests.support.clients import KINDS, opened_client
+from tests.support.servers import running_server
 from tests.support.small_servable import VERSION
 
 OLD, NEW = 1, 2

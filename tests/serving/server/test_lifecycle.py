@@ -22,7 +22,7 @@ from serving.errors import ServableError, ServerStartError
 from serving.servable.model import Servable
 from serving.server.__main__ import main
 from serving.server.configuration.options import ServerOptions
-from serving.server.lifecycle import running_server
+from tests.support.servers import running_server
 
 ROOT = Path(__file__).parents[3]
 

@@ -24,8 +24,8 @@ from serving.server.configuration.files import (
 )
 from serving.server.configuration.options import ServerOptions
 from serving.server.configuration.parameters import Monitoring
-from serving.server.lifecycle import running_server
 from tests.support.repository import REPOSITORY
+from tests.support.servers import running_server
 from tests.support.small_servable import VERSION
 
 CONFIG = REPOSITORY / "k8s" / "base" / "config"

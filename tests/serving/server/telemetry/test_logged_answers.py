@@ -14,7 +14,7 @@ from serving.client import open_predictor
 from serving.request_log import writer
 from serving.request_log.options import RequestLogOptions
 from serving.request_log.reading import logged_days, read_days
-from serving.server.lifecycle import running_server
+from tests.support.servers import running_server
 from tests.support.small_servable import COLOURS, GREEN, RED, VERSION
 
 ROOT = Path(__file__).resolve().parents[4]

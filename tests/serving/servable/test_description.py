@@ -1,0 +1,55 @@
+"""Descriptions of servables, from assets alone: the directories here hold no graph that could be loaded."""
+
+import json
+
+import pytest
+
+from serving import contract
+from serving.errors import ServableError
+from serving.servable.description import describe
+
+POINTS = {"detection": 0.5, "sources": {"progan_celeba": 0.25, "sngan_celeba": 0.75}}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        assets = tmp_path / "7" / "assets"
+        assets.mkdir(parents=True)
+        (tmp_path / "7" / "saved_model.pb").write_bytes(b"none")
+        (tmp_path / "7" / contract.ASSET_OPERATING_POINTS).write_text(text)
+        return tmp_path
+
+    return write
+
+
+def test_everything_that_the_asset_holds_is_described(write):
+    inputs = {"size": 128, "representation": "dct"}
+    base = write(json.dumps({**POINTS, "level": "architecture", "input": inputs, "uncertain_band": [0.4, 0.6]}))
+    described = describe(base)
+    assert (described.version.number, described.detection, described.sources) == (7, 0.5, POINTS["sources"])
+    assert (described.level, described.size, described.representation) == ("architecture", 128, "dct")
+    assert described.in_words() == (
+        "Version 7: dct input, a window of 128 x 128 pixels, heads: progan_celeba, sngan_celeba; uncertain from 0.4 to "
+        "0.6."
+    )
+
+
+def test_a_servable_of_an_older_release_is_described_by_what_it_holds(write):
+    described = describe(write(json.dumps(POINTS)))
+    assert (described.level, described.size, described.representation) == ("instance", None, "")
+    assert described.uncertain_band is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "is damaged"),
+        (json.dumps({"detection": 0.5}), "is damaged: 'sources'"),
+        (json.dumps({**POINTS, "uncertain_band": [0.6, 0.4]}), "is damaged: uncertain_band must be two probabilities"),
+        (json.dumps({**POINTS, "detection": 1.5}), "the operating point of 'detection' must lie in 0..1"),
+    ],
+)
+def test_a_damaged_asset_is_refused_by_name(write, text, reason):
+    with pytest.raises(ServableError, match=rf"operating_points\.json: {reason}"):
+        describe(write(text))
