@@ -30,10 +30,10 @@ def add_request_log_arguments(parser: argparse.ArgumentParser, share: float) -> 
 
 
 def request_log_options(arguments: argparse.Namespace) -> "RequestLogOptions | None":
-    """Returns what was asked for, None for no log.
+    """Return the options of the request log, None for no log.
 
     Raises:
-        ValueError: if a value cannot be, or how to log is said but not where.
+        ValueError: If the share is out of range, or a share or images are given without a directory.
     """
     from serving.request_log.options import RequestLogOptions
 
@@ -44,4 +44,7 @@ def request_log_options(arguments: argparse.Namespace) -> "RequestLogOptions | N
         return None
     given = arguments.request_log_share
     share = arguments.default_request_log_share if given is None else given
-    return RequestLogOptions(arguments.request_log, share, arguments.request_log_images)
+    try:
+        return RequestLogOptions(arguments.request_log, share, arguments.request_log_images)
+    except ValueError as error:
+        raise ValueError(f"--request-log-{error}") from error

@@ -145,16 +145,16 @@ class _Allowance:
 
 
 def log_files(folder: Path) -> dict[date, list[Path]]:
-    """Lists the files of a request log by day, the earliest first.
+    """List the files of a request log by day, the earliest first.
 
     Args:
-        folder: of the log.
+        folder: Directory of the log.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
+        FileNotFoundError: If the directory does not exist.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: is no folder. Name the one that --request-log was given.")
+        raise FileNotFoundError(f"{folder}: is not a directory. Give the directory of a request log.")
     found: dict[date, list[Path]] = {}
     for path in sorted(folder.glob(_PATTERN)):
         match = _NAME.fullmatch(path.name)

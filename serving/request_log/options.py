@@ -37,7 +37,7 @@ class RequestLogOptions:
         """Refuses impossible values before anything is written."""
         object.__setattr__(self, "folder", Path(self.folder))
         if not 0 < self.share <= 1:
-            raise ValueError(f"request-log-share: must be above 0 and at most 1, got {self.share!r}. For example 0.1.")
+            raise ValueError(f"share: must be above 0 and at most 1, got {self.share!r}. For example 0.1.")
         names = ("max_file_bytes", "max_folder_bytes", "max_images_bytes", "max_waiting_rows", "max_waiting_bytes")
         for name in names:
             if getattr(self, name) < 1:

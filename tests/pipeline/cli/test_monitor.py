@@ -62,7 +62,7 @@ def test_json_has_everything(tmp_path, reference, capsys):
 
 def test_no_log_at_all_is_1(tmp_path, capsys):
     assert main(["monitor", str(tmp_path / "nowhere")]) == 1
-    assert "nowhere: is no folder" in capsys.readouterr().err
+    assert "nowhere: is not a directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path):
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])
 def test_a_share_that_cannot_be_is_refused(tmp_path, share):
-    with pytest.raises(ValueError, match="request-log-share: must be above 0 and at most 1"):
+    with pytest.raises(ValueError, match="^share: must be above 0 and at most 1"):
         RequestLogOptions(tmp_path, share)
 
 
@@ -159,5 +159,5 @@ def test_more_rows_than_asked_for_are_sampled_evenly(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_refused_by_name(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere: is no folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere: is not a directory"):
         logged_days(tmp_path / "nowhere")

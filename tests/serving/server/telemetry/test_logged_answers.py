@@ -127,7 +127,10 @@ def test_a_folder_that_cannot_be_written_keeps_a_server_from_starting(model_base
     [
         (["--request-log-share", "0.5"], "--request-log-share: says how requests are logged, but not where"),
         (["--request-log-images"], "--request-log-images: says how"),
-        (["--request-log", "log", "--request-log-share", "2"], "must be above 0 and at most 1, got 2.0"),
+        (
+            ["--request-log", "log", "--request-log-share", "2"],
+            "^--request-log-share: must be above 0 and at most 1, got 2.0",
+        ),
     ],
 )
 def test_words_that_make_no_sense_are_refused(words, reason):
