@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path):
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])
 def test_a_share_that_cannot_be_is_refused(tmp_path, share):
-    with pytest.raises(ValueError, match="^share: must be above 0 and at most 1"):
+    with pytest.raises(ValueError, match=r"^share: must be above 0 and at most 1"):
         RequestLogOptions(tmp_path, share)
 
 
