@@ -59,7 +59,7 @@ def add_page(app: web.Application, describe: Callable[[], dict[str, Any]]) -> No
             for every image that the page asks for, in a worker thread, so that the page follows a change of version.
             A `ServingError` that it raises is answered with its status and message.
     """
-    folder = resources.files("serving.server") / "page"
+    folder = resources.files("serving.server.protocols") / "page"
     app.router.add_get("/", _redirect)
     app.router.add_get(PAGE_PATH.rstrip("/"), _redirect)
     for path, (name, content_type) in _FILES.items():
