@@ -1,6 +1,5 @@
 """Executor of PerturbedExamples: a Beam pipeline from one split to its perturbed copies."""
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from PIL import Image, ImageOps
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
@@ -19,6 +17,7 @@ from tfx.types import artifact_utils
 
 from components.dataset.perturbations import CLEAN, perturbed, smallest_side
 from components.examples import names
+from serving.decoding import decode
 
 TOO_SMALL = "copies_too_small"  # custom property of the copies: perturbation -> number, JSON
 
@@ -66,7 +65,7 @@ def copies_of(record: bytes, perturbations: Sequence[str], size: int) -> Iterato
     example = tf.train.Example.FromString(record)
     features = example.features.feature
     path = features[names.PATH].bytes_list.value[0].decode()
-    pixels = _pixels(features[names.IMAGE_BYTES].bytes_list.value[0])
+    pixels = np.asarray(decode(features[names.IMAGE_BYTES].bytes_list.value[0]))
     features[names.PERTURBATION].bytes_list.value[:] = [CLEAN.encode()]
     yield example.SerializeToString()
     for name in perturbations:
@@ -74,11 +73,6 @@ def copies_of(record: bytes, perturbations: Sequence[str], size: int) -> Iterato
             features[names.IMAGE_BYTES].bytes_list.value[:] = [perturbed(pixels, name, path)]
             features[names.PERTURBATION].bytes_list.value[:] = [name.encode()]
             yield example.SerializeToString()
-
-
-def _pixels(encoded: bytes) -> np.ndarray:
-    """Returns uint8 (height, width, 3), upright. The dataset's images were checked when it was prepared."""
-    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB"))
 
 
 def _left_out(source: str, perturbations: Sequence[str], size: int) -> dict[str, int]:

@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from serving.client.predict import Row
 from serving.client.view import ModelView
+from serving.decoding import decode
 
 Scale = Literal["relative", "absolute", "reference"]
 
@@ -66,7 +67,7 @@ def heatmap_overlay(
     Raises:
         ValueError: if the image cannot be decoded, or the map is not a two-dimensional array of finite numbers.
     """
-    return _png(_blend(_decode(image_bytes), heatmap, scale, spectral))
+    return _png(_blend(decode(image_bytes), heatmap, scale, spectral))
 
 
 def write_heatmaps(row: Row, out_dir: Path, view: ModelView | None = None, style: PictureStyle | None = None) -> Path:
@@ -92,7 +93,7 @@ def write_heatmaps(row: Row, out_dir: Path, view: ModelView | None = None, style
         raise ValueError(f"{row.path}: has no heatmaps: {why}.")
     spectral = view is not None and view.is_spectral
     try:
-        image = _decode(row.path.read_bytes())
+        image = decode(row.path.read_bytes())
         seen = _fit(view.of(image) if view else image)
         maps = row.answer.heatmaps
         panels = [
@@ -139,15 +140,6 @@ def check_names(paths: Iterable[Path], style: PictureStyle) -> None:
                 "for them apart."
             )
         taken[name] = path
-
-
-def _decode(image_bytes: bytes) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
-            return image.convert("RGB")
-    # Pillow's plug-ins raise what their formats come to, and a picture is not worth ending a run for.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot be decoded: {error}") from error
 
 
 def _blend(image: Image.Image, heatmap: np.ndarray, scale: Scale, spectral: bool) -> Image.Image:

@@ -182,6 +182,61 @@ def test_pictures_that_would_overwrite_each_other_are_refused_by_both_names():
     assert all(picture_name(one) != picture_name(other) for one, other in itertools.combinations(paths, 2))
 
 
+# What each EXIF orientation makes of the rows and columns as stored, by the standard.
+UPRIGHT = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+def four_colours():
+    """64 x 128 pixels, a colour in each quarter, along the blocks of a JPEG."""
+    colours = np.array([[(200, 0, 0), (0, 200, 0)], [(0, 0, 200), (200, 200, 0)]], np.uint8)
+    return colours.repeat(32, axis=0).repeat(64, axis=1)
+
+
+def picture_of_file(path, image_format, stored, orientation):
+    """Draws a picture of a file with a map over all of it; returns the panels of the image and of the map."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(image_format, {})
+    Image.fromarray(stored).save(path, image_format, exif=exif, **options)
+    answer = Answer(0.9, {}, "unknown_generator", Heatmaps(np.zeros((2, 2), np.float32), {}))
+    picture = pixels(write_heatmaps(Row(path, answer), path.parent / "out").read_bytes())[18:]
+    return picture[:, :256].astype(int), picture[:, 262:].astype(int)
+
+
+def fitted(image):
+    """As large as a panel; below it the canvas is white."""
+    scale = 256 // max(image.shape[:2])
+    return image.repeat(scale, axis=0).repeat(scale, axis=1).astype(int)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_photograph_is_drawn_upright_as_its_heatmap_is(tmp_path, orientation):
+    stored = four_colours()
+    expected = fitted(UPRIGHT[orientation](stored))
+    height, width = expected.shape[:2]
+    image, overlay = picture_of_file(tmp_path / "x.jpg", "JPEG", stored, orientation)
+    np.testing.assert_allclose(image[:height, :width], expected, atol=6)  # what the compression changes
+    lowest = np.array(TURBO(0, bytes=True)[:3])
+    np.testing.assert_allclose(overlay[:height, :width], (expected + lowest) / 2, atol=4)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+def test_the_orientation_of_other_formats_is_left_as_the_servable_leaves_it(tmp_path, image_format):
+    stored = four_colours()
+    image, _ = picture_of_file(tmp_path / f"x.{image_format.lower()}", image_format, stored, 6)
+    expected = fitted(stored)
+    np.testing.assert_array_equal(image[: expected.shape[0], : expected.shape[1]], expected)
+
+
 def test_a_row_without_heatmaps_is_refused_with_the_reason(tmp_path):
     with pytest.raises(ValueError, match=r"x\.png: has no heatmaps: it has an error \(is empty\)"):
         write_heatmaps(Row(Path("x.png"), error="is empty"), tmp_path)
