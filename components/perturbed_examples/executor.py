@@ -17,6 +17,7 @@ from tfx.types import artifact_utils
 
 from components.dataset.perturbations import CLEAN, perturbed, smallest_side
 from components.examples import names
+from components.examples.reading import read_batches
 from serving.decoding import decode
 
 TOO_SMALL = "copies_too_small"  # custom property of the copies: perturbation -> number, JSON
@@ -76,13 +77,10 @@ def copies_of(record: bytes, perturbations: Sequence[str], size: int) -> Iterato
 
 
 def _left_out(source: str, perturbations: Sequence[str], size: int) -> dict[str, int]:
-    """Counts, for each perturbation that shrinks images, those whose copy is too small: from their stored sizes."""
-    spec = {name: tf.io.FixedLenFeature([], tf.int64) for name in (names.HEIGHT, names.WIDTH)}
-    files = sorted(str(file) for file in Path(source).iterdir())
+    """Count the images whose copy is too small, for each perturbation that shrinks images, by their stored sizes."""
     counts = dict.fromkeys(perturbations, 0)
-    for batch in tf.data.TFRecordDataset(files, "GZIP").batch(1024):
-        parsed = tf.io.parse_example(batch, spec)
-        for height, width in zip(parsed[names.HEIGHT].numpy(), parsed[names.WIDTH].numpy(), strict=True):
+    for batch in read_batches(list(Path(source).iterdir()), (names.HEIGHT, names.WIDTH), 1024):
+        for height, width in zip(batch[names.HEIGHT], batch[names.WIDTH], strict=True):
             for name in perturbations:
                 counts[name] += smallest_side(int(height), int(width), name) < size
     return {name: int(count) for name, count in counts.items() if count}

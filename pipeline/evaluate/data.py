@@ -20,6 +20,7 @@ DEFAULT_SPLITS = ("test", "testonly")
 
 # Records that are parsed at once; how many the servable is asked at once does not depend on it.
 _PARSED = 16
+_FEATURES = (names.PATH, names.SOURCE, names.LABEL, names.PERTURBATION, names.IMAGE_BYTES)
 
 
 class DamagedDatasetError(StepRefusedError):
@@ -132,19 +133,12 @@ def read_records(dataset: EvaluatedDataset) -> Iterator[Record]:
     """
     import tensorflow as tf
 
-    spec = {
-        names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
-        names.LABEL: tf.io.FixedLenFeature([], tf.int64),
-        names.SOURCE: tf.io.FixedLenFeature([], tf.string),
-        names.PATH: tf.io.FixedLenFeature([], tf.string),
-        names.PERTURBATION: tf.io.FixedLenFeature([], tf.string, default_value=b""),  # older datasets lack it
-    }
+    from components.examples.reading import read_batches
+
     for split, files in dataset.files.items():
         for file in files:
-            records = tf.data.TFRecordDataset(str(file), compression_type="GZIP").batch(_PARSED)
-            parsed = records.map(lambda serialized: tf.io.parse_example(serialized, spec)).prefetch(1)
             try:
-                for batch in parsed.as_numpy_iterator():
+                for batch in read_batches([file], _FEATURES, _PARSED):
                     yield from _records(split, batch)
             except tf.errors.OpError as error:
                 reason = str(error.message).splitlines()[0]
@@ -176,8 +170,7 @@ def perturbed(record: Record, perturbation: str, seed: int) -> bytes:
 
 
 def _records(split: str, batch: Mapping[str, Any]) -> Iterator[Record]:
-    columns = (names.PATH, names.SOURCE, names.LABEL, names.PERTURBATION, names.IMAGE_BYTES)
-    for path, source, label, perturbation, image in zip(*(batch[name] for name in columns), strict=True):
+    for path, source, label, perturbation, image in zip(*(batch[name] for name in _FEATURES), strict=True):
         if label not in (contract.REAL_LABEL, contract.FAKE_LABEL):
             raise DamagedDatasetError(f"{path.decode()}: its label must be 0 or 1, got {label}. Prepare it again.")
         yield Record(path.decode(), split, source.decode(), int(label), perturbation.decode(), image)
