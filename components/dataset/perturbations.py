@@ -1,106 +1,129 @@
-"""What may happen to an image between its camera or generator and us, one name each.
+"""The four perturbations against which detectors are measured: blur, crop, jpeg, noise.
 
-Every copy of an image is made the same way, real or fake. A detector that separates originals and fails on copies that
-were all stored alike has learnt how files were stored, not what made them.
+Parameters as stated by Yu, Davis & Fritz 2019 and Frank et al. 2020. (Published code departs from the statements: there
+the blur always has sigma 4, the JPEG quality is always 95, and the noise's variance is used as its standard deviation.
+See reference_perturb.py, which does as that code does.)
+What is drawn for an image depends on the seed and the image's path only.
 """
 
 import io
-import re
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from components.dataset.images import encode_png
-from components.dataset.perturb import BLUR_KERNELS, add_noise, blur, crop_and_resize
-from components.dataset.seeds import stream
+from components.dataset.parameters import PerturbMode
 
-CLEAN = "clean"
-RESAVE = "resave"
-
-# As social networks do it: made smaller, stored as a JPEG of middling quality with halved colours.
-_RESAVE_FACTOR, _RESAVE_QUALITY = 0.75, 80
-_NAME = re.compile(r"(?P<kind>jpeg|blur|crop|noise|resize)_(?P<value>\d+(\.\d+)?)")
-_LIMITS = {"jpeg": (1, 100), "blur": (3, 9), "crop": (0.01, 0.5), "noise": (0.1, 400), "resize": (0.1, 2.0)}
-_EXAMPLES = "jpeg_75 (quality), blur_5 (kernel in px), crop_0.1 (fraction), noise_10 (variance), resize_0.5 (factor)"
+ORDER = ("blur", "crop", "jpeg", "noise")  # in which "multi" applies them
+_PROBABILITY = 0.5
+BLUR_KERNELS = (3, 5, 7, 9)
 
 
-def check_name(name: str) -> str:
-    """Returns the name of a perturbation.
+@dataclass(frozen=True)
+class Perturbation:
+    """One perturbation that was drawn for an image.
 
-    Raises:
-        ValueError: if there is no such perturbation, or its strength is out of range.
+    Attributes:
+        name: one of ORDER.
+        value: blur: kernel side in pixels; crop: fraction of each side that is cut off; jpeg: quality; noise: variance,
+            in grey levels squared.
     """
-    _parsed(name)
-    return name
+
+    name: str
+    value: float
 
 
-def perturbed(pixels: np.ndarray, name: str, path: str, seed: int = 0) -> bytes:
-    """Makes one perturbed copy of an image.
+def draw_perturbations(mode: PerturbMode, random: np.random.Generator) -> tuple[Perturbation, ...]:
+    """Draws which perturbations an image gets, each with probability 1/2, and how strong they are.
 
     Args:
-        pixels: uint8 (height, width, 3).
-        name: "jpeg_<quality>", "blur_<kernel>", "crop_<fraction>", "noise_<variance>", "resize_<factor>", or "resave".
-        path: of the image; what is drawn at random depends on it, on the name and on the seed alone.
-        seed: of what is drawn.
+        mode: "none", one of ORDER, or "multi" for all of ORDER, drawn independently.
+        random: the image's own stream.
 
     Returns:
-        The encoded copy: a JPEG for "jpeg" and "resave", else a PNG. "resize" and "resave" change its size.
-
-    Raises:
-        ValueError: as `check_name`.
+        The perturbations in the order they are to be applied, possibly none.
     """
-    kind, value = _parsed(name)
-    random = stream(seed, name, path)
-    return _APPLY[kind](pixels, value, random)
+    names = {"none": (), "multi": ORDER}.get(mode, (mode,))
+    return tuple(Perturbation(name, _draw_value(name, random)) for name in names if random.random() < _PROBABILITY)
 
 
-def smallest_side(height: int, width: int, name: str) -> int:
-    """Returns the smaller side, in pixels, of the copy that `perturbed` makes of an image of this size."""
-    kind, value = _parsed(name)
-    factor = {"resize": value, RESAVE: _RESAVE_FACTOR}.get(kind, 1.0)
-    return min(round(height * factor), round(width * factor)) if factor != 1 else min(height, width)
+def apply_perturbations(
+    pixels: np.ndarray, perturbations: tuple[Perturbation, ...], random: np.random.Generator
+) -> np.ndarray:
+    """Applies perturbations one after the other.
+
+    Args:
+        pixels: uint8 array of shape (height, width, 3).
+        perturbations: from draw_perturbations.
+        random: the image's own stream, for where to crop and for the noise itself.
+
+    Returns:
+        uint8 array of the same shape.
+    """
+    for perturbation in perturbations:
+        match perturbation.name:
+            case "blur":
+                pixels = blur(pixels, int(perturbation.value))
+            case "crop":
+                pixels = crop_and_resize(pixels, perturbation.value, random)
+            case "jpeg":
+                pixels = compress(pixels, int(perturbation.value))
+            case "noise":
+                pixels = add_noise(pixels, perturbation.value, random)
+            case unknown:
+                raise ValueError(f"perturbation: must be one of {', '.join(ORDER)}, got {unknown!r}.")
+    return pixels
 
 
-def jpeg_quality(name: str) -> int | None:
-    """Returns the quality of a perturbation that stores images as JPEG and does nothing else; None for any other."""
-    if name == CLEAN:
-        return None
-    kind, value = _parsed(name)
-    return int(value) if kind == "jpeg" else None
+def blur(pixels: np.ndarray, kernel: int) -> np.ndarray:
+    """Blurs with a Gaussian cut off at a kernel of 3, 5, 7 or 9 px.
+
+    Sigma follows from the kernel as in OpenCV: 0.3 * ((kernel - 1) / 2 - 1) + 0.8. Borders are mirrored.
+    """
+    from scipy import ndimage
+
+    radius = (kernel - 1) // 2
+    sigma = 0.3 * (radius - 1) + 0.8
+    smooth = ndimage.gaussian_filter(
+        pixels.astype(np.float32), (sigma, sigma, 0), mode="mirror", radius=(radius, radius, 0)
+    )
+    return _to_bytes(smooth)
 
 
-def _parsed(name: str) -> tuple[str, float]:
-    if name == RESAVE:
-        return RESAVE, 0.0
-    found = _NAME.fullmatch(name)
-    if not found:
-        raise ValueError(f"perturbation '{name}': is unknown. Write {RESAVE}, or one of {_EXAMPLES}.")
-    kind, value = found["kind"], float(found["value"])
-    low, high = _LIMITS[kind]
-    if not low <= value <= high:
-        raise ValueError(f"perturbation '{name}': must lie in {low:g}..{high:g}, got {value:g}.")
-    if kind == "blur" and value not in BLUR_KERNELS:
-        raise ValueError(f"perturbation '{name}': the kernel must be one of {BLUR_KERNELS}, got {value:g}.")
-    return kind, value
+def crop_and_resize(pixels: np.ndarray, fraction: float, random: np.random.Generator) -> np.ndarray:
+    """Cuts off a fraction (0.05..0.2) of height and width, at a random place, and resizes back bicubically."""
+    height, width = pixels.shape[:2]
+    cut_rows, cut_columns = int(height * fraction), int(width * fraction)
+    top, left = (int(cut * share) for cut, share in zip((cut_rows, cut_columns), random.random(2), strict=True))
+    kept = pixels[top : height - (cut_rows - top), left : width - (cut_columns - left)]
+    return np.asarray(Image.fromarray(kept).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _resized(pixels: np.ndarray, factor: float) -> np.ndarray:
-    height, width = (round(side * factor) for side in pixels.shape[:2])
-    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def _jpeg(pixels: np.ndarray, quality: float) -> bytes:
+def compress(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """Compresses as JPEG (quality 10..74, chroma subsampled 4:2:0) and decodes again."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=int(quality), subsampling="4:2:0")
-    return buffer.getvalue()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-_APPLY: dict[str, Callable[[np.ndarray, float, np.random.Generator], bytes]] = {
-    "jpeg": lambda pixels, quality, _: _jpeg(pixels, quality),
-    "blur": lambda pixels, kernel, _: encode_png(blur(pixels, int(kernel))),
-    "crop": lambda pixels, fraction, random: encode_png(crop_and_resize(pixels, fraction, random)),
-    "noise": lambda pixels, variance, random: encode_png(add_noise(pixels, variance, random)),
-    "resize": lambda pixels, factor, _: encode_png(_resized(pixels, factor)),
-    RESAVE: lambda pixels, *_: _jpeg(_resized(pixels, _RESAVE_FACTOR), _RESAVE_QUALITY),
-}
+def add_noise(pixels: np.ndarray, variance: float, random: np.random.Generator) -> np.ndarray:
+    """Adds independent Gaussian noise of this variance (5..20 grey levels squared) to every value."""
+    return _to_bytes(pixels + np.sqrt(variance) * random.standard_normal(pixels.shape))
+
+
+def _draw_value(name: str, random: np.random.Generator) -> float:
+    """Draws a perturbation's strength."""
+    match name:
+        case "blur":
+            return float(random.choice(BLUR_KERNELS))
+        case "crop":
+            return float(random.uniform(0.05, 0.2))
+        case "jpeg":
+            return float(random.integers(10, 75))  # 75 excluded
+        case _:
+            return float(random.uniform(5, 20))
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    """Rounds and clips to uint8."""
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
