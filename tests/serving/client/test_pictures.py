@@ -13,9 +13,10 @@ from pipeline.cli.parser import build_parser
 from serving import contract
 from serving.client import open_predictor
 from serving.client.answers import Answer, Heatmaps
-from serving.client.pictures import PictureStyle, Scale, check_names, heatmap_overlay, picture_name, write_heatmaps
+from serving.client.pictures import PictureStyle, Scale, check_names, overlay, picture_name, write_heatmaps
 from serving.client.predict import Row, find_images, predict_files
 from serving.client.view import ModelView
+from serving.decoding import decode
 
 TURBO, JET = mpl.colormaps["turbo"], mpl.colormaps["jet"]
 
@@ -25,6 +26,10 @@ def pixels(png):
         return np.asarray(image)
 
 
+def overlaid(encoded, heatmap, scale="relative", spectral=False):
+    return np.asarray(overlay(decode(encoded), heatmap, scale, spectral))
+
+
 def blend(colour, value):
     return (np.array(colour) + np.array(TURBO(value, bytes=True)[:3], float)) / 2
 
@@ -32,23 +37,23 @@ def blend(colour, value):
 def test_overlay_is_half_image_half_colour_of_the_map_relative_to_its_peak(make_image):
     heatmap = np.full((4, 4), -7.0, np.float32)
     heatmap[:, 2:] = 0.01  # however weak, the peak has the strongest colour
-    overlay = pixels(heatmap_overlay(make_image((40, 80, 120), (64, 32)), heatmap))
-    assert overlay.shape == (32, 64, 3)
-    np.testing.assert_allclose(overlay[16, 2], blend((40, 80, 120), 0.0), atol=1)
-    np.testing.assert_allclose(overlay[16, 61], blend((40, 80, 120), 1.0), atol=1)
+    drawn = overlaid(make_image((40, 80, 120), (64, 32)), heatmap)
+    assert drawn.shape == (32, 64, 3)
+    np.testing.assert_allclose(drawn[16, 2], blend((40, 80, 120), 0.0), atol=1)
+    np.testing.assert_allclose(drawn[16, 61], blend((40, 80, 120), 1.0), atol=1)
     # Bilinear: half-way between the columns the map is near a half, not one of the two.
-    np.testing.assert_allclose(overlay[16, 32], blend((40, 80, 120), 0.53), atol=8)
+    np.testing.assert_allclose(drawn[16, 32], blend((40, 80, 120), 0.53), atol=8)
 
 
 def test_a_map_without_evidence_stays_in_the_lowest_colour(make_image):
-    overlay = pixels(heatmap_overlay(make_image((0, 0, 0)), -np.ones((2, 2), np.float32)))
-    np.testing.assert_allclose(overlay.reshape(-1, 3), np.tile(blend((0, 0, 0), 0.0), (256, 1)), atol=1)
+    drawn = overlaid(make_image((0, 0, 0)), -np.ones((2, 2), np.float32))
+    np.testing.assert_allclose(drawn.reshape(-1, 3), np.tile(blend((0, 0, 0), 0.0), (256, 1)), atol=1)
 
 
 @pytest.mark.parametrize("heatmap", [np.zeros(4), np.full((2, 2), np.nan), np.zeros((0, 4))])
 def test_maps_that_are_none_are_refused(make_image, heatmap):
     with pytest.raises(ValueError, match="heatmap: must be finite"):
-        heatmap_overlay(make_image((0, 0, 0)), heatmap)
+        overlaid(make_image((0, 0, 0)), heatmap)
 
 
 def overlays_of(make_image, values, scale, spectral=False):
@@ -57,7 +62,7 @@ def overlays_of(make_image, values, scale, spectral=False):
     with Image.open(io.BytesIO(make_image((0, 0, 0), (heatmap.shape[1] * 4, 4)))) as image:
         stream = io.BytesIO()
         image.resize((heatmap.shape[1], 1)).save(stream, "PNG")
-    return pixels(heatmap_overlay(stream.getvalue(), heatmap, scale, spectral))[0]
+    return overlaid(stream.getvalue(), heatmap, scale, spectral)[0]
 
 
 def test_an_absolute_map_has_the_same_colour_for_the_same_value_whatever_else_is_in_it(make_image):
@@ -78,12 +83,12 @@ def test_the_published_map_of_pixels_is_cut_off_at_0_and_1_in_the_colours_of_jet
 def test_the_published_map_is_resized_before_it_is_cut_off(make_image):
     """So a strong value reaches into its neighbours: half-way from -1 to 3 lies 1, not (0 + 1) / 2."""
     heatmap = np.array([[-1.0, 3.0]], np.float32)
-    overlay = pixels(heatmap_overlay(make_image((0, 0, 0), (64, 4)), heatmap, "reference"))
+    drawn = overlaid(make_image((0, 0, 0), (64, 4)), heatmap, "reference")
     centres = (np.arange(64) + 0.5) / 32 - 0.5  # place of each pixel, in columns of the map
     resized = np.interp(centres, [0, 1], [-1.0, 3.0])
     levels = np.clip(255 * resized, 0, 255).astype(np.uint8)
     # 3: float32 and float64 may fall on two sides of a whole number; one step of jet is four levels, halved here.
-    np.testing.assert_allclose(overlay[0], JET(levels, bytes=True)[:, :3] / 2.0, atol=3)
+    np.testing.assert_allclose(drawn[0], JET(levels, bytes=True)[:, :3] / 2.0, atol=3)
 
 
 def test_the_published_map_of_spectra_is_relative_to_its_own_maximum(make_image):
@@ -102,9 +107,11 @@ def test_every_scale_is_an_option_of_the_command_and_the_other_way_round(capsys)
     assert all(scale in message for scale in get_args(Scale))
 
 
-def test_an_undecodable_image_is_refused(undecodable):
-    with pytest.raises(ValueError, match="cannot be decoded"):
-        heatmap_overlay(undecodable, np.zeros((2, 2)))
+def test_an_image_that_can_no_longer_be_decoded_is_refused_by_name(tmp_path, make_image, undecodable):
+    row = row_of(tmp_path / "x.png", make_image)
+    row.path.write_bytes(undecodable)
+    with pytest.raises(ValueError, match=r"x\.png: cannot be decoded"):
+        write_heatmaps(row, tmp_path / "out")
 
 
 def test_files_of_equal_names_get_pictures_of_their_own(tmp_path, server, make_image):
@@ -223,10 +230,10 @@ def test_a_photograph_is_drawn_upright_as_its_heatmap_is(tmp_path, orientation):
     stored = four_colours()
     expected = fitted(UPRIGHT[orientation](stored))
     height, width = expected.shape[:2]
-    image, overlay = picture_of_file(tmp_path / "x.jpg", "JPEG", stored, orientation)
+    image, drawn = picture_of_file(tmp_path / "x.jpg", "JPEG", stored, orientation)
     np.testing.assert_allclose(image[:height, :width], expected, atol=6)  # what the compression changes
     lowest = np.array(TURBO(0, bytes=True)[:3])
-    np.testing.assert_allclose(overlay[:height, :width], (expected + lowest) / 2, atol=4)
+    np.testing.assert_allclose(drawn[:height, :width], (expected + lowest) / 2, atol=4)
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
