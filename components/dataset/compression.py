@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from components.dataset.confounds import NOT_JPEG
 from serving.request_log.jpeg_quality import nearest_quality, standard_tables
+
+NOT_JPEG = "not JPEG"
 
 _CHROMA_SAMPLINGS: dict[tuple[float, float], str] = {
     (1, 1): "4:4:4",

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from components.dataset.compression import describe_compression
-from components.dataset.confounds import NOT_JPEG
+from components.dataset.compression import NOT_JPEG, describe_compression
 from components.dataset.crop import crop_pixels
 from components.dataset.integrity import check_jpeg, check_png
 from components.dataset.parameters import PreparationParameters
@@ -193,13 +192,6 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
                 )
         pixels = np.asarray(upright(image, orientation))
         return DecodedImage(pixels, image_format, plain, image.mode, describe_compression(image))
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Encodes a uint8 array of shape (height, width, 3) as PNG; equal pixels give equal bytes."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def hash_pixels(pixels: np.ndarray) -> str:

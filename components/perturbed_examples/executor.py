@@ -15,7 +15,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
-from components.dataset.perturbations import CLEAN, perturbed, smallest_side
+from components.dataset.perturbed_copies import CLEAN, perturbed, smallest_side
 from components.examples import names
 from components.examples.reading import read_batches
 from serving.decoding import decode

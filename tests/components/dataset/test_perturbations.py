@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.dataset.perturb import (
+from components.dataset.perturbations import (
     ORDER,
     Perturbation,
     add_noise,
@@ -13,6 +13,8 @@ from components.dataset.perturb import (
     compress,
     crop_and_resize,
     draw_perturbations,
+    draw_strength,
+    perturb,
 )
 from components.dataset.seeds import stream
 from tests.support.images import noise
@@ -97,3 +99,23 @@ def test_what_is_applied_depends_on_the_stream_only():
     first = apply_perturbations(pixels, steps, stream("image", 1))
     np.testing.assert_array_equal(apply_perturbations(pixels, steps, stream("image", 1)), first)
     assert (apply_perturbations(pixels, steps, stream("image", 2)) != first).any()
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_an_operation_by_name_draws_its_strength_as_preparation_does(name):
+    pixels = noise(3, 48, 48)
+    random = stream("one", name)
+    expected = apply_perturbations(pixels, (Perturbation(name, draw_strength(name, random)),), random)
+    np.testing.assert_array_equal(perturb(pixels, name, stream("one", name)), expected)
+    assert (expected != pixels).any()
+
+
+@pytest.mark.parametrize("name", ["resize", "sharpen", "multi"])
+def test_a_strength_is_drawn_of_the_four_alone(name):
+    with pytest.raises(ValueError, match=f"must be one of blur, crop, jpeg, noise, got '{name}'"):
+        perturb(noise(4, 16, 16), name, stream("x"))
+
+
+def test_a_perturbation_that_there_is_not_is_refused_by_name():
+    with pytest.raises(ValueError, match="must be one of blur, crop, jpeg, noise, resize, got 'sharpen'"):
+        apply_perturbations(noise(4, 16, 16), (Perturbation("sharpen", 1.0),), stream("x"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from components.dataset.perturbations import check_name, jpeg_quality, perturbed, smallest_side
+from components.dataset.perturbed_copies import check_name, jpeg_quality, perturbed, smallest_side
 
 
 @pytest.fixture
