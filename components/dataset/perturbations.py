@@ -51,17 +51,6 @@ class Perturbation:
     value: float
 
 
-def operation(name: str) -> Operation:
-    """Return an operation by its name.
-
-    Raises:
-        ValueError: if there is no such operation.
-    """
-    if name not in OPERATIONS:
-        raise ValueError(f"perturbation: must be one of {', '.join(OPERATIONS)}, got {name!r}.")
-    return OPERATIONS[name]
-
-
 def names_of(mode: PerturbMode) -> tuple[str, ...]:
     """Return the names of the operations that a mode draws: none, one of ORDER, or all of ORDER for "multi"."""
     return {"none": (), "multi": ORDER}.get(mode, (mode,))
@@ -137,7 +126,9 @@ def apply_perturbations(
         ValueError: if a name is none of OPERATIONS.
     """
     for perturbation in perturbations:
-        pixels = operation(perturbation.name).apply(pixels, perturbation.value, random)
+        if perturbation.name not in OPERATIONS:
+            raise ValueError(f"perturbation: must be one of {', '.join(OPERATIONS)}, got {perturbation.name!r}.")
+        pixels = OPERATIONS[perturbation.name].apply(pixels, perturbation.value, random)
     return pixels
 
 

@@ -4,7 +4,6 @@ None of it lets the picture be seen again. The frequencies are those of the wind
 as the models see it: a re-save, a rescale or another camera shows there before it shows in the probabilities.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +13,7 @@ from PIL import Image
 from serving import images
 from serving.dct import dct2
 from serving.decoding import open_image, upright
-from serving.request_log.jpeg_quality import nearest_quality
+from serving.request_log.jpeg_quality import nearest_quality, used_tables
 
 BANDS = 8
 WINDOW = 128  # pixels: the usual input of the models
@@ -51,25 +50,16 @@ def measure(encoded: bytes) -> ImageColumns:
         ValueError: if it cannot be decoded.
     """
     image = open_image(encoded)
+    tables = used_tables(image)
     seen = upright(image, images.orientation_of(encoded))
     return ImageColumns(
         format=images.format_of(encoded),
         height=seen.height,
         width=seen.width,
-        jpeg_quality=quality_of(image),
+        jpeg_quality=nearest_quality(tables[0]) if tables else None,
         bytes=len(encoded),
         log_dct_bands=log_dct_bands(central_luma(seen)),
     )
-
-
-def quality_of(image: Image.Image) -> int | None:
-    """Returns the nearest standard quality of a JPEG as opened by Pillow, None for any other format."""
-    tables = getattr(image, "quantization", None)
-    layers = getattr(image, "layer", None)
-    if not tables or not layers:
-        return None
-    luma: Sequence[int] = tables[layers[0][3]]
-    return nearest_quality(np.asarray(luma, np.int64))
 
 
 def central_luma(image: Image.Image) -> np.ndarray:
