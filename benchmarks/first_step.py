@@ -123,9 +123,9 @@ def _yardstick(images: list[bytes], representation: str, folder: Path, batch: ob
 
 
 def _unpack(path: Path) -> None:
-    import tensorflow as tf
+    from components.examples.reading import records
 
-    for _ in tf.data.TFRecordDataset(str(path), "GZIP").batch(256):
+    for _ in records([path]).batch(256):
         pass
 
 

@@ -253,7 +253,7 @@ def summarise(folds: Sequence[Fold]) -> dict[str, Any]:
 
 def _copy(image: Image, kind: str) -> Image:
     from components.dataset.images import decode_image
-    from components.dataset.perturbations import perturbed
+    from components.dataset.perturbed_copies import perturbed
     from serving.contract import MAX_IMAGE_PIXELS
 
     pixels = decode_image(image.encoded, MAX_IMAGE_PIXELS).pixels

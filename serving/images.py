@@ -1,10 +1,11 @@
-"""What can be known of an encoded image without decoding it: its format, its size, and whether it is worth sending.
+"""What is known of an encoded image before it is decoded: format, size, orientation, and whether it is worth sending.
 
 These checks cost microseconds, so that the client and the embedded server can refuse a file, and say why, before any
 pixel is computed. They never accept on behalf of the servable: its graph makes the same checks in the same words
 (components/features/encoded.py), also that of the window, which only it knows, and has the last word.
 """
 
+import re
 import struct
 
 from serving import contract
@@ -27,6 +28,26 @@ _USUAL_MASKS = b"\x00\x00\xff\x00\x00\xff\x00\x00"  # of red and green, which le
 
 # JPEG markers that start a frame header, which holds the size: SOF0..SOF15 without DHT, JPG and DAC.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+# The orientation's entry in the first directory of a TIFF header, in either order of bytes: tag 0x0112, type SHORT, one
+# value. \C is RE2's any byte, of valid text or not. The entries before it have twelve bytes each: tag, type (1..13),
+# count and value. Behind the last entry stands the offset of the next directory, the thumbnail's. Where entries have
+# their type, it has zero, or a number above 13, as every offset behind a directory is: so the search ends with the
+# first directory.
+_LITTLE_ENDIAN = (
+    rb"II\*\x00\x08\x00\x00\x00\C\C(?:\C\C[\x01-\x0d]\x00\C{8}){0,32}?"
+    rb"\x12\x01\x03\x00\x01\x00\x00\x00([\x01-\x08])\x00"
+)
+_BIG_ENDIAN = (
+    rb"MM\x00\*\x00\x00\x00\x08\C\C(?:\C\C\x00[\x01-\x0d]\C{8}){0,32}?"
+    rb"\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08])"
+)
+# Start of a JPEG with an EXIF orientation, for the graph (RE2) and for `orientation_of`: one reading for both. The EXIF
+# segment follows the start of the image at once, or after a JFIF segment. RE2's patterns are UTF-8, in which the
+# segment's marker, 0xFF 0xE1, cannot be written: its second byte is a group, and compared afterwards.
+EXIF_ORIENTATION = rb"^\C\C(?:\C{4}JFIF\C{10})?\C(\C)\C\CExif\x00\x00(?:" + _LITTLE_ENDIAN + rb"|" + _BIG_ENDIAN + rb")"
+EXIF_MARKER = 0xE1
+_EXIF_ORIENTATION = re.compile(EXIF_ORIENTATION.replace(rb"\C", rb"."), re.DOTALL)
 
 
 def refusal(image: bytes) -> str | None:
@@ -105,6 +126,21 @@ def size_of(image: bytes) -> tuple[int, int] | None:
     except struct.error:
         return None
     return size
+
+
+def orientation_of(image: bytes) -> int:
+    """Read the EXIF orientation of a JPEG where the served graph reads it.
+
+    Args:
+        image: The encoded image.
+
+    Returns:
+        1..8; 1 (upright) for other formats, and where no orientation is written in the usual place.
+    """
+    match = _EXIF_ORIENTATION.match(image) if format_of(image) == "JPEG" else None
+    if match is None or match[1][0] != EXIF_MARKER:
+        return 1
+    return int((match[2] or match[3])[0])
 
 
 def _webp_size(image: bytes) -> tuple[int, int] | None:

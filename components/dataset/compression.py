@@ -1,18 +1,16 @@
 """How a JPEG was compressed, read from its header: quality (or the tables, where no quality gives them) and chroma.
 
-Encoders of the Independent JPEG Group's line (libjpeg, Pillow, OpenCV, ImageMagick) scale the example tables of the
-JPEG standard by a quality of 1 to 100; cameras and Photoshop have tables of their own. Both tell where a file comes
-from.
+Both tell where a file comes from.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image
 
-from components.dataset.confounds import NOT_JPEG
-from serving.request_log.jpeg_quality import nearest_quality, standard_tables
+from serving.request_log.jpeg_quality import nearest_quality, standard_tables, used_tables
+
+NOT_JPEG = "not JPEG"
 
 _CHROMA_SAMPLINGS: dict[tuple[float, float], str] = {
     (1, 1): "4:4:4",
@@ -24,20 +22,18 @@ _CHROMA_SAMPLINGS: dict[tuple[float, float], str] = {
 
 
 def describe_compression(image: Image.Image) -> str:
-    """Says how an image was compressed.
+    """Describe how an image was compressed.
 
     Args:
-        image: as opened from a file; its pixels are not looked at.
+        image: Image as opened from a file; its pixels are not needed.
 
     Returns:
         e.g. "quality 75, 4:2:0"; "about quality 93 (tables 0f3a91c2), 4:2:2" where the tables are nobody's standard
         ones; "quality 90, grey"; "not JPEG" for every other format.
     """
-    tables: Mapping[int, Sequence[int]] | None = getattr(image, "quantization", None)
-    layers: Sequence[tuple[int, int, int, int]] | None = getattr(image, "layer", None)
-    if not tables or not layers:
+    used = used_tables(image)
+    if not used:
         return NOT_JPEG
-    used = [np.asarray(tables[table], np.int64) for table in dict.fromkeys(layer[3] for layer in layers)]
     quality = nearest_quality(used[0])
     exact = all((table == standard).all() for table, standard in zip(used, standard_tables(quality), strict=False))
     if exact and len(used) <= 2:
@@ -45,7 +41,7 @@ def describe_compression(image: Image.Image) -> str:
     else:
         digest = hashlib.sha256(repr([table.tolist() for table in used]).encode()).hexdigest()[:8]
         name = f"about quality {quality} (tables {digest})"
-    return f"{name}, {_sampling(layers)}"
+    return f"{name}, {_sampling(getattr(image, 'layer', ()))}"
 
 
 def _sampling(layers: Sequence[tuple[int, int, int, int]]) -> str:

@@ -13,18 +13,20 @@ leave-one-out: each image is judged by the rule that the others make, ties count
 the 99th percentile of the same estimate over shuffled labels; a figure below that says nothing, whatever its height.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-ConfoundAction = Literal["warn", "fail", "off"]
+from components.dataset.parameters import ConfoundParameters
+
 Property = Literal["format", "compression", "resolution", "colour_mode"]
 
-DEFAULT_LIMIT = 0.75
-NOT_JPEG = "not JPEG"
+FILE_NAME = "confounds.json"  # of a run; a dataset's confounds stand in its manifest
 
 _TITLES: dict[Property, str] = {
     "format": "file format",
@@ -57,7 +59,7 @@ class GivenFile:
     Attributes:
         label: 0 real, 1 fake.
         format: PNG, JPEG or WEBP.
-        compression: quality or tables, and chroma subsampling, of a JPEG; NOT_JPEG for others; None if not recorded.
+        compression: quality or tables, and chroma subsampling, of a JPEG; "not JPEG" for others; None if not recorded.
         size: width and height in pixels, before any crop; None if not recorded.
         colour_mode: L, RGB, P and so on; None if not recorded.
     """
@@ -116,16 +118,35 @@ class Confound:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What is to be said about confounds.
+class ConfoundReport:
+    """The confounds of a dataset, and what follows from them.
 
     Attributes:
-        warnings: sentences about properties that a detector can learn instead of the picture.
-        notes: sentences about those that a common recompression has masked.
+        parameters: Action and limit.
+        figures: One figure per property.
+        warnings: Sentences about properties that a detector can learn instead of the picture.
+        notes: Sentences about those that a common recompression has masked.
     """
 
+    parameters: ConfoundParameters
+    figures: list[Confound]
     warnings: list[str]
     notes: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: action, limit, figures, warnings and notes."""
+        return {
+            **self.parameters.model_dump(),
+            "figures": [figure.to_dict() for figure in self.figures],
+            "warnings": self.warnings,
+            "notes": self.notes,
+        }
+
+    def save(self, directory: Path) -> None:
+        """Write confounds.json into a directory, which is made if it does not exist."""
+        directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        (directory / FILE_NAME).write_text(text, encoding="utf-8")
 
 
 def measure_confounds(files: Iterable[GivenFile]) -> list[Confound]:
@@ -154,28 +175,34 @@ def measure_confounds(files: Iterable[GivenFile]) -> list[Confound]:
     return found
 
 
-def judge_confounds(confounds: Sequence[Confound], limit: float, recompressed: bool) -> Findings:
-    """Says which properties separate the classes.
+def judge_confounds(
+    confounds: Sequence[Confound], parameters: ConfoundParameters, recompressed: bool
+) -> ConfoundReport:
+    """Report which properties separate the classes.
 
     Args:
-        confounds: as measured on the files that were given.
-        limit: balanced accuracy from which a property counts, 0.5..1.
-        recompressed: every image was encoded as JPEG in the same way, as the last step.
+        confounds: Figures as measured on the files that were given.
+        parameters: Limit from which a property counts, and the action; nothing is reported with "off".
+        recompressed: Whether every image was encoded as JPEG in the same way, as the last step.
     """
-    exceeding = {confound.property: confound for confound in confounds if confound.exceeds(limit)}
+    report = ConfoundReport(parameters, list(confounds), [], [])
+    if parameters.action == "off":
+        return report
+    exceeding = {confound.property: confound for confound in confounds if confound.exceeds(parameters.limit)}
     by_format, by_compression = exceeding.get("format"), exceeding.get("compression")
     if by_format and by_compression and by_compression.balanced_accuracy < by_format.balanced_accuracy + _SAME_FIGURE:
         del exceeding["compression"]
-    warnings, notes = [], []
     for name, confound in exceeding.items():
         if recompressed and name in _MASKED_BY_RECOMPRESSION:
-            notes.append(
+            report.notes.append(
                 f"as given, {confound.sentence()} All images were recompressed alike, which masks this; traces of an "
                 "earlier, stronger compression stay in the pixels."
             )
         else:
-            warnings.append(f"{confound.sentence()} A detector may learn this instead of the picture. {_ADVICE[name]}")
-    return Findings(warnings, notes)
+            report.warnings.append(
+                f"{confound.sentence()} A detector may learn this instead of the picture. {_ADVICE[name]}"
+            )
+    return report
 
 
 def resolutions(sizes: Sequence[tuple[int, int]]) -> list[str]:

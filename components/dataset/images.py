@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from components.dataset.compression import describe_compression
-from components.dataset.confounds import NOT_JPEG
+from components.dataset.compression import NOT_JPEG, describe_compression
 from components.dataset.crop import crop_pixels
 from components.dataset.integrity import check_jpeg, check_png
 from components.dataset.parameters import PreparationParameters
 from components.dataset.tree import Candidate, Reason, Rejection, Source
+from serving.decoding import upright
+from serving.images import format_of
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 _EXTENSION_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _OTHER_FORMATS = (  # only to say what a file is; none of them is read
     (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
     (b"%PDF", "PDF"),
@@ -33,7 +33,6 @@ _OTHER_FORMATS = (  # only to say what a file is; none of them is read
     (b"<!DO", "HTML"),
     (b"<htm", "HTML"),
 )
-_ORIENTATION = 0x0112  # EXIF tag
 _READABLE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -191,16 +190,8 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
                 raise ImageRejectedError(
                     Reason.TRANSPARENT, "has transparent pixels: lay it on a background of your choice"
                 )
-        upright = ImageOps.exif_transpose(image) if orientation != 1 else image
-        pixels = np.asarray(upright.convert("RGB"))
+        pixels = np.asarray(upright(image, orientation))
         return DecodedImage(pixels, image_format, plain, image.mode, describe_compression(image))
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Encodes a uint8 array of shape (height, width, 3) as PNG; equal pixels give equal bytes."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def hash_pixels(pixels: np.ndarray) -> str:
@@ -220,12 +211,9 @@ def hash_file(root: Path, parameters: PreparationParameters, candidate: Candidat
 
 def sniff_format(data: bytes) -> str:
     """Names the format of a file by its first bytes; "unknown" if they say nothing."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
+    known = format_of(data)
+    if known is not None:
+        return known
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return "HEIC"
     if data[4:12] == b"ftypavif":
@@ -270,7 +258,7 @@ def _decoder_errors() -> Iterator[None]:
 def _orientation(image: Image.Image) -> int:
     """Returns the EXIF orientation, 1 (upright) if there is none or it makes no sense."""
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     # Damaged metadata does not make a picture unusable, and fails in as many ways as damaged pictures do.
     except Exception:
         return 1

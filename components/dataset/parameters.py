@@ -1,13 +1,13 @@
-"""Parameters of preparing a dataset, checked before any file is touched."""
+"""Parameters of preparing a dataset and of its confound check, validated before any file is touched."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components.dataset.confounds import DEFAULT_LIMIT, ConfoundAction
 from components.parameters import Parameters
 from serving.contract import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 
+ConfoundAction = Literal["warn", "fail", "off"]
 CropMode = Literal["center", "celeba", "resize"]
 PerturbMode = Literal["none", "blur", "crop", "jpeg", "noise", "multi"]
 PerturbVariant = Literal["corrected", "reference"]
@@ -19,6 +19,19 @@ CELEBA_SIZE = 128  # the only size that the window of Yu et al. 2019 is defined 
 PILLOW_PIXEL_LIMIT = 178_956_970
 _LEGACY_SEED_LIMIT = 2**32 - 1
 _BEST_JPEG_QUALITY = 100
+_CONFOUND_LIMIT = 0.75
+
+
+class ConfoundParameters(Parameters):
+    """What to do when something beside the picture tells real from fake.
+
+    Attributes:
+        action: "warn" writes it down and goes on; "fail" stops the run; "off" does not look.
+        limit: balanced accuracy, 0.5..1, from which file format, JPEG compression, resolution or colour mode counts.
+    """
+
+    action: ConfoundAction = "warn"
+    limit: float = Field(default=_CONFOUND_LIMIT, ge=0.5, le=1.0)
 
 
 class PreparationParameters(Parameters):
@@ -31,11 +44,11 @@ class PreparationParameters(Parameters):
             of the 178 x 218 px CelebA images; size 128 only); "resize" shrinks the central square, which changes
             fingerprints: only to reproduce published set-ups that did so.
         perturb: what is done to each image: nothing, one perturbation with probability 1/2, or "multi": each of the
-            four with probability 1/2 (see perturb.py).
+            four with probability 1/2 (see perturbations.py).
         perturb_mode: "corrected" perturbs as the papers state; "reference" as the published implementation really does
-            (see reference_perturb.py), for comparison with its numbers.
+            (see reference_perturbations.py), for comparison with its numbers.
         recompress: last step for every image, so that its file does not tell its class: a JPEG quality of 1 to 100 (see
-            recompress.py for what that masks), "png" for the same container alone, None to keep what was given.
+            encoding.py for what that masks), "png" for the same container alone, None to keep what was given.
         confound: what to do if file format, JPEG compression, resolution or colour mode tells real from fake: "warn",
             "fail" before anything is written, or "off".
         confound_limit: balanced accuracy from which such a property counts, 0.5..1.
@@ -61,7 +74,7 @@ class PreparationParameters(Parameters):
     perturb_mode: PerturbVariant = "corrected"
     recompress: Recompression | None = None
     confound: ConfoundAction = "warn"
-    confound_limit: float = Field(default=DEFAULT_LIMIT, ge=0.5, le=1.0)
+    confound_limit: float = Field(default=_CONFOUND_LIMIT, ge=0.5, le=1.0)
     train: int | float = 0.6
     eval: int | float = 0.2
     test: int | float = 0.2
@@ -73,6 +86,11 @@ class PreparationParameters(Parameters):
     max_image_bytes: int = Field(default=MAX_IMAGE_BYTES, ge=1)
     max_image_pixels: Annotated[int, Field(ge=1, le=PILLOW_PIXEL_LIMIT)] = MAX_IMAGE_PIXELS
     shard_size: int = Field(default=2048, ge=1)
+
+    @property
+    def confound_parameters(self) -> ConfoundParameters:
+        """Parameters of the confound check."""
+        return ConfoundParameters(action=self.confound, limit=self.confound_limit)
 
     @field_validator("train", "eval", "test")
     @classmethod

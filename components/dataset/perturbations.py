@@ -1,106 +1,200 @@
-"""What may happen to an image between its camera or generator and us, one name each.
+"""Perturbations of images by name: blur, crop, jpeg, noise and resize, with the strengths that each may have.
 
-Every copy of an image is made the same way, real or fake. A detector that separates originals and fails on copies that
-were all stored alike has learnt how files were stored, not what made them.
+Preparation draws a perturbation and its strength for each image; the report's perturbed copies have the strength in
+their name (see perturbed_copies.py). Strengths are drawn as stated by Yu, Davis & Fritz 2019 and Frank et al. 2020.
+Published code departs from the statements: there the blur always has sigma 4, the JPEG quality is always 95, and the
+noise's variance is used as its standard deviation; reference_perturbations.py does as that code does.
+What is drawn for an image depends on the seed and the image's path only.
 """
 
-import io
-import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from components.dataset.images import encode_png
-from components.dataset.perturb import BLUR_KERNELS, add_noise, blur, crop_and_resize
-from components.dataset.seeds import stream
+from components.dataset.encoding import encode_jpeg
+from components.dataset.parameters import PerturbMode
+from serving.decoding import decode
 
-CLEAN = "clean"
-RESAVE = "resave"
-
-# As social networks do it: made smaller, stored as a JPEG of middling quality with halved colours.
-_RESAVE_FACTOR, _RESAVE_QUALITY = 0.75, 80
-_NAME = re.compile(r"(?P<kind>jpeg|blur|crop|noise|resize)_(?P<value>\d+(\.\d+)?)")
-_LIMITS = {"jpeg": (1, 100), "blur": (3, 9), "crop": (0.01, 0.5), "noise": (0.1, 400), "resize": (0.1, 2.0)}
-_EXAMPLES = "jpeg_75 (quality), blur_5 (kernel in px), crop_0.1 (fraction), noise_10 (variance), resize_0.5 (factor)"
+ORDER = ("blur", "crop", "jpeg", "noise")  # what is drawn, in the order in which "multi" applies it
+BLUR_KERNELS = (3, 5, 7, 9)
+_PROBABILITY = 0.5
 
 
-def check_name(name: str) -> str:
-    """Returns the name of a perturbation.
+@dataclass(frozen=True)
+class Operation:
+    """One way to perturb an image.
 
-    Raises:
-        ValueError: if there is no such perturbation, or its strength is out of range.
+    Attributes:
+        apply: Function of pixels (uint8 (height, width, 3)), strength and the image's random stream; returns pixels.
+        limits: Lowest and highest strength.
+        drawn: Range that strengths are drawn from evenly; None for one of BLUR_KERNELS, or where none is drawn.
     """
-    _parsed(name)
-    return name
+
+    apply: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+    limits: tuple[float, float]
+    drawn: tuple[float, float] | None = None
 
 
-def perturbed(pixels: np.ndarray, name: str, path: str, seed: int = 0) -> bytes:
-    """Makes one perturbed copy of an image.
+@dataclass(frozen=True)
+class Perturbation:
+    """An operation and its strength.
+
+    Attributes:
+        name: One of OPERATIONS.
+        value: blur: kernel side in pixels; crop: fraction of each side that is cut off; jpeg: quality; noise: variance,
+            in grey levels squared; resize: factor.
+    """
+
+    name: str
+    value: float
+
+
+def names_of(mode: PerturbMode) -> tuple[str, ...]:
+    """Return the names of the operations that a mode draws: none, one of ORDER, or all of ORDER for "multi"."""
+    return {"none": (), "multi": ORDER}.get(mode, (mode,))
+
+
+def draw_perturbations(mode: PerturbMode, random: np.random.Generator) -> tuple[Perturbation, ...]:
+    """Draw the perturbations of an image, each with probability 1/2, and their strengths.
 
     Args:
-        pixels: uint8 (height, width, 3).
-        name: "jpeg_<quality>", "blur_<kernel>", "crop_<fraction>", "noise_<variance>", "resize_<factor>", or "resave".
-        path: of the image; what is drawn at random depends on it, on the name and on the seed alone.
-        seed: of what is drawn.
+        mode: "none", one of ORDER, or "multi" for all of ORDER, drawn independently.
+        random: The image's own stream.
 
     Returns:
-        The encoded copy: a JPEG for "jpeg" and "resave", else a PNG. "resize" and "resave" change its size.
+        The perturbations in the order they are to be applied, possibly none.
+    """
+    return tuple(
+        Perturbation(name, draw_strength(name, random)) for name in names_of(mode) if random.random() < _PROBABILITY
+    )
+
+
+def draw_strength(name: str, random: np.random.Generator | np.random.RandomState) -> float:
+    """Draw the strength of a perturbation.
+
+    Args:
+        name: One of ORDER.
+        random: The image's own stream.
 
     Raises:
-        ValueError: as `check_name`.
+        ValueError: if no strengths are drawn for this name.
     """
-    kind, value = _parsed(name)
-    random = stream(seed, name, path)
-    return _APPLY[kind](pixels, value, random)
+    if name not in ORDER:
+        raise ValueError(f"perturbation: must be one of {', '.join(ORDER)}, got {name!r}.")
+    drawn = OPERATIONS[name].drawn
+    if drawn is None:
+        return float(random.choice(BLUR_KERNELS))
+    if name == "jpeg":
+        integers = random.integers if isinstance(random, np.random.Generator) else random.randint
+        return float(integers(int(drawn[0]), int(drawn[1])))  # the upper end excluded
+    return float(random.uniform(*drawn))
 
 
-def smallest_side(height: int, width: int, name: str) -> int:
-    """Returns the smaller side, in pixels, of the copy that `perturbed` makes of an image of this size."""
-    kind, value = _parsed(name)
-    factor = {"resize": value, RESAVE: _RESAVE_FACTOR}.get(kind, 1.0)
-    return min(round(height * factor), round(width * factor)) if factor != 1 else min(height, width)
+def perturb(pixels: np.ndarray, name: str, random: np.random.Generator) -> np.ndarray:
+    """Apply one perturbation, with a strength that is drawn as at preparation.
+
+    Args:
+        pixels: uint8 array of shape (height, width, 3).
+        name: One of ORDER.
+        random: The image's own stream, for the strength, where to crop and the noise itself.
+
+    Returns:
+        uint8 array of the same shape.
+
+    Raises:
+        ValueError: as `draw_strength`.
+    """
+    return apply_perturbations(pixels, (Perturbation(name, draw_strength(name, random)),), random)
 
 
-def jpeg_quality(name: str) -> int | None:
-    """Returns the quality of a perturbation that stores images as JPEG and does nothing else; None for any other."""
-    if name == CLEAN:
-        return None
-    kind, value = _parsed(name)
-    return int(value) if kind == "jpeg" else None
+def apply_perturbations(
+    pixels: np.ndarray, perturbations: tuple[Perturbation, ...], random: np.random.Generator
+) -> np.ndarray:
+    """Apply perturbations one after the other.
+
+    Args:
+        pixels: uint8 array of shape (height, width, 3).
+        perturbations: Operations and their strengths, in the order they are applied.
+        random: The image's own stream, for where to crop and for the noise itself.
+
+    Returns:
+        uint8 array, of the same shape unless it is resized.
+
+    Raises:
+        ValueError: if a name is none of OPERATIONS.
+    """
+    for perturbation in perturbations:
+        if perturbation.name not in OPERATIONS:
+            raise ValueError(f"perturbation: must be one of {', '.join(OPERATIONS)}, got {perturbation.name!r}.")
+        pixels = OPERATIONS[perturbation.name].apply(pixels, perturbation.value, random)
+    return pixels
 
 
-def _parsed(name: str) -> tuple[str, float]:
-    if name == RESAVE:
-        return RESAVE, 0.0
-    found = _NAME.fullmatch(name)
-    if not found:
-        raise ValueError(f"perturbation '{name}': is unknown. Write {RESAVE}, or one of {_EXAMPLES}.")
-    kind, value = found["kind"], float(found["value"])
-    low, high = _LIMITS[kind]
-    if not low <= value <= high:
-        raise ValueError(f"perturbation '{name}': must lie in {low:g}..{high:g}, got {value:g}.")
-    if kind == "blur" and value not in BLUR_KERNELS:
-        raise ValueError(f"perturbation '{name}': the kernel must be one of {BLUR_KERNELS}, got {value:g}.")
-    return kind, value
+def blur(pixels: np.ndarray, kernel: int) -> np.ndarray:
+    """Blur with a Gaussian cut off at a kernel of 3, 5, 7 or 9 px.
+
+    Sigma follows from the kernel as in OpenCV: 0.3 * ((kernel - 1) / 2 - 1) + 0.8. Borders are mirrored.
+    """
+    from scipy import ndimage
+
+    radius = (kernel - 1) // 2
+    sigma = 0.3 * (radius - 1) + 0.8
+    smooth = ndimage.gaussian_filter(
+        pixels.astype(np.float32), (sigma, sigma, 0), mode="mirror", radius=(radius, radius, 0)
+    )
+    return _to_bytes(smooth)
 
 
-def _resized(pixels: np.ndarray, factor: float) -> np.ndarray:
-    height, width = (round(side * factor) for side in pixels.shape[:2])
+def crop_and_resize(pixels: np.ndarray, fraction: float, random: np.random.Generator) -> np.ndarray:
+    """Cut off a fraction of height and width, at a random place, and resize back bicubically."""
+    height, width = pixels.shape[:2]
+    return _resize(cut(pixels, fraction, random.random(2)), height, width)
+
+
+def cut(pixels: np.ndarray, fraction: float, position: np.ndarray | tuple[float, float]) -> np.ndarray:
+    """Cut off a fraction of height and width.
+
+    Args:
+        pixels: uint8 array of shape (height, width, 3).
+        fraction: Share of each side that is cut off, 0..1.
+        position: Shares (0..1) of the cut that lie above and left of what is kept.
+    """
+    height, width = pixels.shape[:2]
+    cut_rows, cut_columns = int(height * fraction), int(width * fraction)
+    top, left = int(cut_rows * position[0]), int(cut_columns * position[1])
+    return pixels[top : height - (cut_rows - top), left : width - (cut_columns - left)]
+
+
+def compress(pixels: np.ndarray, quality: int) -> np.ndarray:
+    """Compress as JPEG, chroma subsampled 4:2:0, and decode again."""
+    return np.asarray(decode(encode_jpeg(pixels, quality)))
+
+
+def add_noise(pixels: np.ndarray, variance: float, random: np.random.Generator) -> np.ndarray:
+    """Add independent Gaussian noise of this variance, in grey levels squared, to every value."""
+    return _to_bytes(pixels + np.sqrt(variance) * random.standard_normal(pixels.shape))
+
+
+def resize(pixels: np.ndarray, factor: float) -> np.ndarray:
+    """Rescale height and width bicubically by a factor."""
+    height, width = pixels.shape[:2]
+    return _resize(pixels, round(height * factor), round(width * factor))
+
+
+OPERATIONS: dict[str, Operation] = {
+    "blur": Operation(lambda pixels, kernel, _: blur(pixels, int(kernel)), (3, 9)),
+    "crop": Operation(crop_and_resize, (0.01, 0.5), (0.05, 0.2)),
+    "jpeg": Operation(lambda pixels, quality, _: compress(pixels, int(quality)), (1, 100), (10, 75)),
+    "noise": Operation(add_noise, (0.1, 400), (5, 20)),
+    "resize": Operation(lambda pixels, factor, _: resize(pixels, factor), (0.1, 2.0)),
+}
+
+
+def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _jpeg(pixels: np.ndarray, quality: float) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=int(quality), subsampling="4:2:0")
-    return buffer.getvalue()
-
-
-_APPLY: dict[str, Callable[[np.ndarray, float, np.random.Generator], bytes]] = {
-    "jpeg": lambda pixels, quality, _: _jpeg(pixels, quality),
-    "blur": lambda pixels, kernel, _: encode_png(blur(pixels, int(kernel))),
-    "crop": lambda pixels, fraction, random: encode_png(crop_and_resize(pixels, fraction, random)),
-    "noise": lambda pixels, variance, random: encode_png(add_noise(pixels, variance, random)),
-    "resize": lambda pixels, factor, _: encode_png(_resized(pixels, factor)),
-    RESAVE: lambda pixels, *_: _jpeg(_resized(pixels, _RESAVE_FACTOR), _RESAVE_QUALITY),
-}
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)

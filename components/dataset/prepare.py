@@ -6,21 +6,16 @@ memory does not grow with the images, and the result does not depend on the numb
 directory and renamed at the end: a span is either whole or not there.
 """
 
-import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from components.dataset import given_confounds as confound
-from components.dataset.crop import crop_pixels
-from components.dataset.images import CheckedImage, check_image, decode_image, encode_png, hash_file, hash_pixels
+from components.dataset.confounds import Confound, GivenFile, judge_confounds, measure_confounds
+from components.dataset.images import CheckedImage, check_image, hash_file
 from components.dataset.manifest import (
     FORMAT_VERSION,
     Manifest,
@@ -30,29 +25,14 @@ from components.dataset.manifest import (
     digest_of_splits,
 )
 from components.dataset.parameters import PreparationParameters
-from components.dataset.perturb import Perturbation, apply_perturbations, draw_perturbations
-from components.dataset.pool import Progress, chunks, ordered_map
-from components.dataset.recompress import encode_alike
-from components.dataset.reference_perturb import apply_reference, draw_reference, reference_stream
+from components.dataset.pool import Progress, chunks, ordered_map, useful_workers
 from components.dataset.reference_splits import assign_reference_splits
-from components.dataset.seeds import stream
+from components.dataset.shards import write_splits
 from components.dataset.splits import SPLITS, TRAINED_SPLITS, assign_splits, drop_duplicates
 from components.dataset.tree import Candidate, Rejection, Tree, scan_tree
-from components.examples import names
-from components.examples.records import RecordWriter, encode_example
+from components.errors import StepRefusedError
 
 _CHECKED_AT_A_TIME = 32
-_WRITTEN_AT_A_TIME = 16
-_FEWEST_FOR_A_POOL = 2000  # with fewer files, starting processes takes longer than it saves (about 1.5 ms a file)
-
-
-@dataclass(frozen=True)
-class EncodedRecord:
-    """One serialized tf.Example, with what the manifest wants to know of it."""
-
-    example: bytes
-    image_bytes: int
-    perturbations: tuple[str, ...]
 
 
 def prepare(images: Path, out: Path, parameters: PreparationParameters, progress: Progress | None = None) -> Manifest:
@@ -93,14 +73,14 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
         splits = assign(kept, parameters)
     except ValueError as error:
         raise ValueError(f"{images}: {error} {_most_common_reasons(rejections)}".rstrip()) from None
-    confounds = confound.judge(confound.measure(_trained(splits)), parameters)
+    confounds = _report_confounds(_measure_confounds(splits), parameters)
     totals, sources = count_sources(tree, rejections, [duplicate for duplicate, _ in duplicates], splits)
 
     out.mkdir(parents=True, exist_ok=True)
     unfinished = out / f".span-{parameters.span}.partial"  # does not match "span-*", which the pipeline reads
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    written, encoded_bytes, perturbed = _write_splits(images, unfinished, splits, parameters, progress)
+    written, encoded_bytes, perturbed = write_splits(images, unfinished, splits, parameters, progress)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         span=parameters.span,
@@ -149,7 +129,9 @@ def _existing_span(span: Path, tree: Tree, parameters: PreparationParameters) ->
     if same_parameters:
         hashes = {candidate.path: hash_file(tree.root, parameters, candidate) for candidate in tree.candidates}
         if manifest.inputs_digest == _digest_inputs(tree, hashes):
-            confounds = confound.judge_again(manifest.confounds, parameters)
+            # The figures are recorded; action and limit may be new.
+            figures = [Confound.from_dict(figure) for figure in manifest.confounds["figures"]]
+            confounds = _report_confounds(figures, parameters)
             others = [warning for warning in manifest.warnings if warning not in manifest.confounds["warnings"]]
             return replace(manifest, confounds=confounds, warnings=[*others, *confounds["warnings"]])
     what = "other files" if same_parameters else "other parameters"
@@ -167,9 +149,8 @@ def _check_images(
     hashes: dict[str, str] = {}
     done = 0
     task = partial(_check_some, tree.root, parameters)
-    for results in ordered_map(
-        task, chunks(tree.candidates, _CHECKED_AT_A_TIME), _workers(tree.candidates, parameters)
-    ):
+    workers = useful_workers(len(tree.candidates), parameters.workers)
+    for results in ordered_map(task, chunks(tree.candidates, _CHECKED_AT_A_TIME), workers):
         for result, file_hash in results:
             hashes[result.path] = file_hash
             if isinstance(result, CheckedImage):
@@ -196,111 +177,6 @@ def _check_some(
     return results
 
 
-def _write_splits(
-    root: Path,
-    directory: Path,
-    splits: dict[str, list[CheckedImage]],
-    parameters: PreparationParameters,
-    progress: Progress | None,
-) -> tuple[dict[str, dict[str, Any]], int, dict[str, int]]:
-    """Second pass: writes the shards; returns Manifest.splits, bytes of the encoded images, and Manifest.perturbed."""
-    total = sum(len(splits[name]) for name in SPLITS)
-    written: dict[str, dict[str, Any]] = {}
-    encoded_bytes, done = 0, 0
-    perturbed: Counter[str] = Counter()
-    # One stream of records over all splits, so that the pool of workers is started once.
-    order = [image for name in SPLITS for image in splits[name]]
-    tasks = chunks(order, _WRITTEN_AT_A_TIME)
-    task = partial(_encode_some, root, parameters)
-    batches = ordered_map(task, tasks, _workers(order, parameters))
-    records = (record for batch in batches for record in batch)
-    for name in SPLITS:
-        (directory / name).mkdir()
-        members = splits[name]
-        shards = chunks(members, parameters.shard_size) or [()]
-        files = [f"examples-{number:05d}-of-{len(shards):05d}.tfrecord.gz" for number in range(len(shards))]
-        for file, shard in zip(files, shards, strict=True):
-            with ExitStack() as stack:
-                writer = stack.enter_context(RecordWriter(directory / name / file))
-                for _ in shard:
-                    record = next(records)
-                    writer.write(record.example)
-                    encoded_bytes += record.image_bytes
-                    perturbed.update(record.perturbations)
-                    done += 1
-                    if progress is not None:
-                        progress(done, total, f"writing {name}")
-        written[name] = {
-            "images": len(members),
-            "bytes": sum((directory / name / file).stat().st_size for file in files),
-            "shards": files,
-            "sources": dict(sorted(Counter(image.source.name for image in members).items())),
-        }
-    return written, encoded_bytes, dict(sorted(perturbed.items()))
-
-
-def _encode_some(root: Path, parameters: PreparationParameters, images: Sequence[CheckedImage]) -> list[EncodedRecord]:
-    """Encodes some images as tf.Examples (what one worker does at a time)."""
-    return [_encode(root, parameters, image) for image in images]
-
-
-def _encode(root: Path, parameters: PreparationParameters, image: CheckedImage) -> EncodedRecord:
-    """Encodes one image as a tf.Example.
-
-    Raises:
-        RuntimeError: if the file is not what the first pass saw.
-    """
-    data = (root / image.path).read_bytes()
-    if hashlib.sha256(data).hexdigest() != image.file_sha256:
-        raise RuntimeError(f"{root / image.path}: changed while the dataset was being written. Run again.")
-    perturbations, perturb = _draw_perturbations(parameters, image.path)
-    if perturbations or parameters.recompress is not None or not image.verbatim:
-        decoded = decode_image(data, parameters.max_image_pixels)
-        pixels = crop_pixels(decoded.pixels, parameters.size, parameters.crop)
-        if hash_pixels(pixels) != image.content_sha256:
-            raise RuntimeError(f"{root / image.path}: gave other pixels when decoded again. Check memory and disk.")
-        pixels = perturb(pixels)
-        data = encode_png(pixels) if parameters.recompress is None else encode_alike(pixels, parameters.recompress)
-    applied = tuple(perturbation.name for perturbation in perturbations)
-    example = encode_example(
-        {
-            names.IMAGE_BYTES: data,
-            names.LABEL: image.source.label,
-            names.SOURCE: image.source.name.encode(),
-            names.ARCHITECTURE: names.architecture_of(image.source.name).encode(),
-            names.PATH: image.path.encode(),
-            names.FORMAT: image.format.encode(),
-            names.HEIGHT: parameters.size,
-            names.WIDTH: parameters.size,
-            names.GIVEN_HEIGHT: image.height,
-            names.GIVEN_WIDTH: image.width,
-            names.COLOUR_MODE: image.colour_mode.encode(),
-            names.COMPRESSION: image.compression.encode(),
-            names.RECOMPRESSION: parameters.recompress if isinstance(parameters.recompress, int) else 0,
-            names.PERTURBATION: names.perturbation_of(applied).encode(),
-        }
-    )
-    return EncodedRecord(example, len(data), applied)
-
-
-def _draw_perturbations(
-    parameters: PreparationParameters, path: str
-) -> tuple[tuple[Perturbation, ...], Callable[[np.ndarray], np.ndarray]]:
-    """Draws an image's perturbations from its own stream; returns them and what applies them to its pixels."""
-    parts = ("perturb", parameters.seed, path)
-    if parameters.perturb_mode == "reference":
-        legacy = reference_stream(*parts)
-        published = draw_reference(parameters.perturb, legacy)
-        return published, lambda pixels: apply_reference(pixels, published, legacy)
-    random = stream(*parts)
-    perturbations = draw_perturbations(parameters.perturb, random)
-    return perturbations, lambda pixels: apply_perturbations(pixels, perturbations, random)
-
-
-def _workers(items: Sequence[object], parameters: PreparationParameters) -> int:
-    return parameters.workers if len(items) >= _FEWEST_FOR_A_POOL else 1
-
-
 def _what_counts(parameters: PreparationParameters) -> dict[str, Any]:
     """Returns the parameters that decide what the dataset holds."""
     irrelevant = {"workers", "span", "confound", "confound_limit"}
@@ -314,8 +190,31 @@ def _digest_inputs(tree: Tree, hashes: dict[str, str]) -> str:
     return digest_of_inputs(hashes, others)
 
 
-def _trained(splits: dict[str, list[CheckedImage]]) -> list[CheckedImage]:
-    return [image for name in TRAINED_SPLITS for image in splits[name]]
+def _measure_confounds(splits: dict[str, list[CheckedImage]]) -> list[Confound]:
+    """Measure what tells real from fake beside the picture, on the files as given of the trained splits."""
+    return measure_confounds(
+        GivenFile(image.source.label, image.format, image.compression, (image.width, image.height), image.colour_mode)
+        for name in TRAINED_SPLITS
+        for image in splits[name]
+    )
+
+
+def _report_confounds(confounds: list[Confound], parameters: PreparationParameters) -> dict[str, Any]:
+    """Return Manifest.confounds.
+
+    Raises:
+        StepRefusedError: if a property tells the classes apart and the action is "fail".
+    """
+    # "png" leaves the pixels as they are, and with them the traces of whatever JPEG they went through.
+    recompressed = isinstance(parameters.recompress, int)
+    report = judge_confounds(confounds, parameters.confound_parameters, recompressed)
+    if report.warnings and parameters.confound == "fail":
+        raise StepRefusedError(
+            "real and fake images differ in more than the picture:\n  "
+            + "\n  ".join(report.warnings)
+            + "\nNothing was written. Change the images or the options, or only warn with --confound warn."
+        )
+    return report.to_dict()
 
 
 def _most_common_reasons(rejections: Sequence[Rejection]) -> str:

@@ -4,9 +4,9 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
+from components.dataset.parameters import ConfoundParameters
 from components.digest import source_digest
 from components.example_validator import executor
-from components.example_validator.parameters import ConfoundParameters
 
 
 class ExampleGateSpec(component_spec.ComponentSpec):

@@ -12,11 +12,11 @@ from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 
-from components.dataset.example_confounds import ConfoundReport, find_confounds
-from components.dataset.recorded_files import RecordedFile, read_given_files
+from components.dataset.confounds import ConfoundReport
+from components.dataset.example_confounds import RecordedFile, find_confounds, read_given_files
+from components.dataset.parameters import ConfoundParameters
 from components.errors import StepRefusedError
 from components.example_validator.anomalies import content_findings, schema_findings
-from components.example_validator.parameters import ConfoundParameters
 
 CONFOUND_KEY = "confound"
 
@@ -49,10 +49,10 @@ class ExampleGateExecutor(tfdv_executor.Executor):
         confounds = _look_for_confounds(input_dict, splits, exec_properties)
         if confounds is not None:
             confounds.save(Path(artifact_utils.get_single_instance(anomalies).uri))
-            for note in (*confounds.findings.warnings, *confounds.findings.notes):
+            for note in (*confounds.warnings, *confounds.notes):
                 logging.warning("%s", note)
             if confounds.parameters.action == "fail":
-                findings.extend(confounds.findings.warnings)
+                findings.extend(confounds.warnings)
         if findings:
             raise StepRefusedError("the dataset has anomalies:\n  " + "\n  ".join(findings))
         return result
@@ -73,4 +73,4 @@ def _files_of(examples: list[types.Artifact], splits: list[str]) -> Iterator[Rec
     """Reads the record files of the splits, one split after the other."""
     for split in splits:
         for uri in artifact_utils.get_split_uris(examples, split):
-            yield from read_given_files(sorted(str(file) for file in Path(uri).iterdir()))
+            yield from read_given_files(list(Path(uri).iterdir()))

@@ -8,8 +8,9 @@ Source: Ahmed, Natarajan & Rao, "Discrete Cosine Transform", IEEE Trans. Compute
 detector's input: Frank et al., "Leveraging Frequency Analysis for Deep Fake Image Recognition", ICML 2020.
 """
 
-import numpy as np
 import tensorflow as tf
+
+from serving.dct import dct_matrix
 
 # Keeps the logarithm finite where a coefficient is exactly zero; Frank et al. use the same value.
 LOG_OFFSET = 1e-12
@@ -19,27 +20,6 @@ LOG_OFFSET = 1e-12
 MINIMUM_DEVIATION = 1e-3
 
 _MINIMUM_ROWS = 128
-
-
-def dct_matrix(size: int) -> np.ndarray:
-    """Returns the orthonormal DCT-II matrix.
-
-    Args:
-        size: N, at least 1.
-
-    Returns:
-        float64 array of shape (N, N): row k holds the k-th cosine; C @ C.T is the identity.
-
-    Raises:
-        ValueError: if size is below 1.
-    """
-    if size < 1:
-        raise ValueError(f"size: must be at least 1, got {size}.")
-    frequency = np.arange(size)[:, np.newaxis]
-    position = np.arange(size)[np.newaxis, :]
-    matrix = np.sqrt(2.0 / size) * np.cos(np.pi * (2 * position + 1) * frequency / (2 * size))
-    matrix[0] /= np.sqrt(2.0)
-    return matrix
 
 
 def dct2(images: tf.Tensor) -> tf.Tensor:

@@ -6,25 +6,11 @@ comes from; but models are trained on upright images, and must be shown upright 
 
 import tensorflow as tf
 
+from serving.images import EXIF_MARKER, EXIF_ORIENTATION
+
 FIRST_TURNED = 5  # from this orientation on, rows are stored as columns
 
-# The orientation's entry in the first directory of a TIFF header, in either order of bytes: tag 0x0112, type SHORT, one
-# value. \C is any byte, of valid text or not. The entries before it have twelve bytes each: tag, type (1..13), count
-# and value. Behind the last entry stands the offset of the next directory, the thumbnail's. Where entries have their
-# type, it has zero, or a number above 13, as every offset behind a directory is: so the search ends with the first
-# directory.
-_LITTLE_ENDIAN = (
-    rb"II\*\x00\x08\x00\x00\x00\C\C(?:\C\C[\x01-\x0d]\x00\C{8}){0,32}?"
-    rb"\x12\x01\x03\x00\x01\x00\x00\x00([\x01-\x08])\x00"
-)
-_BIG_ENDIAN = (
-    rb"MM\x00\*\x00\x00\x00\x08\C\C(?:\C\C\x00[\x01-\x0d]\C{8}){0,32}?"
-    rb"\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08])"
-)
-# The EXIF segment follows the start of the image at once, or after a JFIF segment. Patterns are UTF-8, in which its
-# marker, 0xFF 0xE1, cannot be written: it is kept beside the orientation, and looked at afterwards.
-_EXIF = rb"^\C\C(?:\C{4}JFIF\C{10})?\C(\C)\C\CExif\x00\x00(?:" + _LITTLE_ENDIAN + rb"|" + _BIG_ENDIAN + rb")\C*$"
-_EXIF_MARKER = 0xE1
+_EXIF = EXIF_ORIENTATION + rb"\C*$"
 _SEARCHED_BYTES = 640  # as far as the pattern can reach
 
 # Orientation -> (rows are stored as columns, then mirror top to bottom, then mirror left to right). Number 0 is unused.
@@ -51,7 +37,7 @@ def of_jpegs(encoded: tf.Tensor) -> tf.Tensor:
     # What matches as a whole becomes two bytes: the second one of the segment's marker, and the orientation.
     found = tf.strings.regex_replace(start, _EXIF, rb"\1\2\3", replace_global=False)
     marker, value = tf.unstack(tf.cast(tf.io.decode_raw(found, tf.uint8, fixed_length=2), tf.int32), axis=1)
-    return tf.where((tf.strings.length(found) == 2) & (marker == _EXIF_MARKER) & (value <= 8), tf.maximum(value, 1), 1)
+    return tf.where((tf.strings.length(found) == 2) & (marker == EXIF_MARKER) & (value <= 8), tf.maximum(value, 1), 1)
 
 
 def window_starts(sizes: tf.Tensor, orientations: tf.Tensor, size: int) -> tf.Tensor:

@@ -17,7 +17,6 @@ import tensorflow as tf
 
 # Residuals of photographs spread by a few grey levels; in units of this many they are of the size that layers expect.
 SCALE = 16.0
-DIRECTIONS = 2  # along rows and along columns
 
 _LUMA_AND_COLOUR_DIFFERENCES = (
     (0.299, 0.587, 0.114),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
 
-from components.dataset.perturbations import check_name
+from components.dataset.perturbed_copies import check_name
 from components.digest import source_digest
 from components.perturbed_examples import executor
 

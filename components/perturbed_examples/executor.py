@@ -1,6 +1,5 @@
 """Executor of PerturbedExamples: a Beam pipeline from one split to its perturbed copies."""
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,15 +9,16 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from PIL import Image, ImageOps
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
-from components.dataset.perturbations import CLEAN, perturbed, smallest_side
+from components.dataset.perturbed_copies import CLEAN, perturbed, smallest_side
 from components.examples import names
+from components.examples.reading import read_batches
+from serving.decoding import decode
 
 TOO_SMALL = "copies_too_small"  # custom property of the copies: perturbation -> number, JSON
 
@@ -66,7 +66,7 @@ def copies_of(record: bytes, perturbations: Sequence[str], size: int) -> Iterato
     example = tf.train.Example.FromString(record)
     features = example.features.feature
     path = features[names.PATH].bytes_list.value[0].decode()
-    pixels = _pixels(features[names.IMAGE_BYTES].bytes_list.value[0])
+    pixels = np.asarray(decode(features[names.IMAGE_BYTES].bytes_list.value[0]))
     features[names.PERTURBATION].bytes_list.value[:] = [CLEAN.encode()]
     yield example.SerializeToString()
     for name in perturbations:
@@ -76,19 +76,11 @@ def copies_of(record: bytes, perturbations: Sequence[str], size: int) -> Iterato
             yield example.SerializeToString()
 
 
-def _pixels(encoded: bytes) -> np.ndarray:
-    """Returns uint8 (height, width, 3), upright. The dataset's images were checked when it was prepared."""
-    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB"))
-
-
 def _left_out(source: str, perturbations: Sequence[str], size: int) -> dict[str, int]:
-    """Counts, for each perturbation that shrinks images, those whose copy is too small: from their stored sizes."""
-    spec = {name: tf.io.FixedLenFeature([], tf.int64) for name in (names.HEIGHT, names.WIDTH)}
-    files = sorted(str(file) for file in Path(source).iterdir())
+    """Count the images whose copy is too small, for each perturbation that shrinks images, by their stored sizes."""
     counts = dict.fromkeys(perturbations, 0)
-    for batch in tf.data.TFRecordDataset(files, "GZIP").batch(1024):
-        parsed = tf.io.parse_example(batch, spec)
-        for height, width in zip(parsed[names.HEIGHT].numpy(), parsed[names.WIDTH].numpy(), strict=True):
+    for batch in read_batches(list(Path(source).iterdir()), (names.HEIGHT, names.WIDTH), 1024):
+        for height, width in zip(batch[names.HEIGHT], batch[names.WIDTH], strict=True):
             for name in perturbations:
                 counts[name] += smallest_side(int(height), int(width), name) < size
     return {name: int(count) for name, count in counts.items() if count}

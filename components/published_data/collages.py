@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from components.dataset.images import ImageRejectedError, decode_image, encode_png, read_file
+from components.dataset.encoding import encode_png
+from components.dataset.images import ImageRejectedError, decode_image, read_file
 from components.dataset.parameters import PILLOW_PIXEL_LIMIT
 from components.dataset.pool import Progress, ordered_map
 from components.dataset.tree import EXTENSIONS, Reason, is_clutter, printable

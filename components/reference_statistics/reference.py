@@ -6,24 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from components.examples import names
+from components.examples.reading import NOT_RECORDED
 from components.servable.asking import ask
 from serving import contract
 from serving.request_log.columns import ImageColumns, measure
 from serving.request_log.entries import Answered
 
 _QUALITY = re.compile(r"quality (\d+)")
-_NOT_RECORDED = -1
-_SPEC = {
-    names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
-    names.FORMAT: tf.io.FixedLenFeature([], tf.string),
-    # Datasets that were not made by `prepare` may lack these.
-    names.GIVEN_HEIGHT: tf.io.FixedLenFeature([], tf.int64, _NOT_RECORDED),
-    names.GIVEN_WIDTH: tf.io.FixedLenFeature([], tf.int64, _NOT_RECORDED),
-    names.COMPRESSION: tf.io.FixedLenFeature([], tf.string, ""),
-}
+_FEATURES = (names.IMAGE_BYTES, names.FORMAT, names.GIVEN_HEIGHT, names.GIVEN_WIDTH, names.COMPRESSION)
 
 
 def judged_rows(servable: Path, files: Sequence[str], most: int) -> Iterator[tuple[ImageColumns, Answered]]:
@@ -41,7 +32,7 @@ def judged_rows(servable: Path, files: Sequence[str], most: int) -> Iterator[tup
     Yields:
         what was measured and answered of each.
     """
-    for rows, outputs in ask(servable, files, _SPEC, most):
+    for rows, outputs in ask(servable, files, _FEATURES, most):
         for row in range(len(rows[names.FORMAT])):
             recorded = {name: values[row] for name, values in rows.items()}
             yield _given(recorded), _answered({name: values[row] for name, values in outputs.items()})
@@ -49,7 +40,7 @@ def judged_rows(servable: Path, files: Sequence[str], most: int) -> Iterator[tup
 
 def _given(recorded: dict[str, Any]) -> ImageColumns:
     stored = measure(recorded[names.IMAGE_BYTES])
-    as_given = int(recorded[names.GIVEN_WIDTH]) != _NOT_RECORDED
+    as_given = int(recorded[names.GIVEN_WIDTH]) != NOT_RECORDED
     compression = recorded[names.COMPRESSION].decode("utf-8", "replace")
     quality = _QUALITY.search(compression)
     return replace(

@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from components.examples import names
 from components.servable.asking import ask
@@ -14,10 +13,7 @@ from serving import contract
 SCORES_FILE = "scores.npz"
 
 _STRINGS = (names.PERTURBATION, names.PATH, names.SOURCE)
-_SPEC = {
-    **{name: tf.io.FixedLenFeature([], tf.string) for name in _STRINGS},
-    names.LABEL: tf.io.FixedLenFeature([], tf.int64),
-}
+_FEATURES = (*_STRINGS, names.LABEL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +52,10 @@ def score_copies(servable: Path, files: Sequence[str]) -> CopyScores:
     Raises:
         ValueError: if there are no copies.
     """
-    batches = list(ask(servable, files, _SPEC))
+    batches = list(ask(servable, files, _FEATURES))
     if not batches:
         raise ValueError(f"files: must hold at least one copy, got {len(files)} files without any.")
-    recorded = {name: np.concatenate([batch.recorded[name] for batch in batches]) for name in _SPEC}
+    recorded = {name: np.concatenate([batch.recorded[name] for batch in batches]) for name in _FEATURES}
     fake, sources = (
         np.concatenate([batch.answered[output] for batch in batches])
         for output in (contract.OUTPUT_FAKE_PROBABILITY, contract.OUTPUT_SOURCE_PROBABILITIES)

@@ -1,6 +1,6 @@
 """Asking a servable about the images of a split, in this process: how steps measure what was put together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.examples import names
+from components.examples.reading import read_batches
 from serving import contract
 
 BATCH = 32
@@ -28,7 +29,7 @@ class AskedBatch(NamedTuple):
 def ask(
     servable: Path,
     files: Sequence[str],
-    features: Mapping[str, tf.io.FixedLenFeature],
+    features: Sequence[str],
     most: int | None = None,
 ) -> Iterator[AskedBatch]:
     """Asks a servable about recorded images, batch by batch.
@@ -36,18 +37,16 @@ def ask(
     Args:
         servable: directory that holds saved_model.pb.
         files: GZIP-compressed TFRecord files of tf.Example; they are read in the order of their names.
-        features: what to keep of each example.
+        features: Names of the features to keep (see components.examples.names).
         most: images to ask about; None for all.
 
     Yields:
         batches of at most 32 images.
     """
     answer = tf.saved_model.load(str(servable)).signatures[contract.SIGNATURE_DEFAULT]
-    spec = {**features, names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
-    records = tf.data.TFRecordDataset(sorted(files), compression_type="GZIP").take(-1 if most is None else most)
-    for batch in records.batch(BATCH).map(lambda serialized: tf.io.parse_example(serialized, spec)):
-        answered = answer(image_bytes=batch[names.IMAGE_BYTES])
+    for batch in read_batches(files, (*features, names.IMAGE_BYTES), BATCH, most):
+        answered = answer(image_bytes=tf.constant(batch[names.IMAGE_BYTES]))
         yield AskedBatch(
-            {name: batch[name].numpy() for name in features},
+            {name: batch[name] for name in features},
             {name: values.numpy() for name, values in answered.items()},
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.examples import names
+from components.examples import names, reading
 from components.training.encoded_images import EncodedImages
 
 _PARSED_AT_ONCE = 256
@@ -68,26 +68,18 @@ def read_split(name: str, files: Sequence[str], with_images: bool = False, folde
     Raises:
         ValueError: if the files hold no example.
     """
-    spec = {
-        names.LABEL: tf.io.FixedLenFeature([], tf.int64),
-        names.SOURCE: tf.io.FixedLenFeature([], tf.string),
-        names.PATH: tf.io.FixedLenFeature([], tf.string),
-    }
-    if with_images:
-        spec[names.IMAGE_BYTES] = tf.io.FixedLenFeature([], tf.string)
+    features = (names.LABEL, names.SOURCE, names.PATH, *((names.IMAGE_BYTES,) if with_images else ()))
     labels: list[np.ndarray] = []
     sources: list[str] = []
     paths: list[str] = []
 
     def read() -> Iterator[Iterable[bytes]]:
         """Yields the images of each batch, and notes the rest of it."""
-        # Parsed here, batch by batch: a dataset that does it costs a third of a second before its first element.
-        for records in _records(files).batch(_PARSED_AT_ONCE):
-            batch = tf.io.parse_example(records, spec)
-            labels.append(batch[names.LABEL].numpy())
-            sources.extend(value.decode() for value in batch[names.SOURCE].numpy())
-            paths.extend(value.decode() for value in batch[names.PATH].numpy())
-            yield batch[names.IMAGE_BYTES].numpy() if with_images else ()
+        for batch in reading.read_batches(files, features, _PARSED_AT_ONCE):
+            labels.append(batch[names.LABEL])
+            sources.extend(value.decode() for value in batch[names.SOURCE])
+            paths.extend(value.decode() for value in batch[names.PATH])
+            yield batch[names.IMAGE_BYTES] if with_images else ()
 
     images = EncodedImages(read(), folder)
     if not labels:
@@ -135,11 +127,6 @@ def image_bytes(split: Split) -> tf.data.Dataset:
 
 def image_batches(split: Split) -> tf.data.Dataset:
     """Returns the same, some hundreds at a time, as a step costs as much as reading an image: string (batch,)."""
-    spec = {names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
-    parsed = _records(split.files).batch(_PARSED_AT_ONCE).map(lambda records: tf.io.parse_example(records, spec))
-    return parsed.map(lambda features: features[names.IMAGE_BYTES])
-
-
-def _records(files: Sequence[str]) -> tf.data.Dataset:
-    # Sorted and read one after the other: the order is part of the contract between labels and images.
-    return tf.data.TFRecordDataset(sorted(files), compression_type="GZIP")
+    spec = reading.feature_spec((names.IMAGE_BYTES,))
+    batches = reading.records(split.files).batch(_PARSED_AT_ONCE)
+    return batches.map(lambda records: tf.io.parse_example(records, spec)[names.IMAGE_BYTES])

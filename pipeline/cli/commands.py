@@ -165,7 +165,7 @@ def run(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Measures a servable on a dataset. Exit code 1 if any image could not be judged."""
-    from components.dataset.perturb import ORDER
+    from components.dataset.perturbations import ORDER
     from pipeline.evaluate.evaluation import EvaluationOptions, check
     from pipeline.evaluate.evaluation import evaluate as evaluate_servable
 

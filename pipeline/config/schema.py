@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from components.dataset.perturbations import check_name
+from components.dataset.parameters import ConfoundParameters
+from components.dataset.perturbed_copies import check_name
 from components.evaluator.parameters import EvaluationParameters
-from components.example_validator.parameters import ConfoundParameters
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.leave_one_out.parameters import OpenSetParameters

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from components.dataset.images import decode_image, encode_png
+from components.dataset.encoding import encode_png
+from components.dataset.images import decode_image
 from components.dataset.manifest import FILE_NAME, newest_span
-from components.dataset.parameters import PerturbMode
-from components.dataset.perturb import ORDER, apply_perturbations, draw_perturbations
+from components.dataset.perturbations import perturb
 from components.dataset.seeds import stream
 from components.dataset.splits import SPLITS
 from components.errors import StepRefusedError
@@ -20,6 +20,7 @@ DEFAULT_SPLITS = ("test", "testonly")
 
 # Records that are parsed at once; how many the servable is asked at once does not depend on it.
 _PARSED = 16
+_FEATURES = (names.PATH, names.SOURCE, names.LABEL, names.PERTURBATION, names.IMAGE_BYTES)
 
 
 class DamagedDatasetError(StepRefusedError):
@@ -132,19 +133,12 @@ def read_records(dataset: EvaluatedDataset) -> Iterator[Record]:
     """
     import tensorflow as tf
 
-    spec = {
-        names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
-        names.LABEL: tf.io.FixedLenFeature([], tf.int64),
-        names.SOURCE: tf.io.FixedLenFeature([], tf.string),
-        names.PATH: tf.io.FixedLenFeature([], tf.string),
-        names.PERTURBATION: tf.io.FixedLenFeature([], tf.string, default_value=b""),  # older datasets lack it
-    }
+    from components.examples.reading import read_batches
+
     for split, files in dataset.files.items():
         for file in files:
-            records = tf.data.TFRecordDataset(str(file), compression_type="GZIP").batch(_PARSED)
-            parsed = records.map(lambda serialized: tf.io.parse_example(serialized, spec)).prefetch(1)
             try:
-                for batch in parsed.as_numpy_iterator():
+                for batch in read_batches([file], _FEATURES, _PARSED):
                     yield from _records(split, batch)
             except tf.errors.OpError as error:
                 reason = str(error.message).splitlines()[0]
@@ -158,26 +152,19 @@ def perturbed(record: Record, perturbation: str, seed: int) -> bytes:
 
     Args:
         record: the image.
-        perturbation: one of `components.dataset.perturb.ORDER`.
+        perturbation: one of `components.dataset.perturbations.ORDER`.
         seed: with perturbation and path, decides the strength: not the order of images, nor the batch.
 
     Raises:
         ImageRejectedError: if the image cannot be decoded.
+        ValueError: if there is no such perturbation.
     """
-    if perturbation not in ORDER:
-        raise ValueError(f"perturbation: must be one of {', '.join(ORDER)}, got {perturbation!r}.")
     pixels = decode_image(record.image, contract.MAX_IMAGE_PIXELS).pixels
-    random = stream("evaluate", perturbation, seed, record.path)
-    # Each draw applies it with probability 1/2; drawing until it does leaves the distribution of its strength as it is.
-    drawn = draw_perturbations(cast(PerturbMode, perturbation), random)
-    while not drawn:
-        drawn = draw_perturbations(cast(PerturbMode, perturbation), random)
-    return encode_png(apply_perturbations(pixels, drawn, random))
+    return encode_png(perturb(pixels, perturbation, stream("evaluate", perturbation, seed, record.path)))
 
 
 def _records(split: str, batch: Mapping[str, Any]) -> Iterator[Record]:
-    columns = (names.PATH, names.SOURCE, names.LABEL, names.PERTURBATION, names.IMAGE_BYTES)
-    for path, source, label, perturbation, image in zip(*(batch[name] for name in columns), strict=True):
+    for path, source, label, perturbation, image in zip(*(batch[name] for name in _FEATURES), strict=True):
         if label not in (contract.REAL_LABEL, contract.FAKE_LABEL):
             raise DamagedDatasetError(f"{path.decode()}: its label must be 0 or 1, got {label}. Prepare it again.")
         yield Record(path.decode(), split, source.decode(), int(label), perturbation.decode(), image)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from components.dataset.images import ImageRejectedError
-from components.dataset.perturb import ORDER
+from components.dataset.perturbations import ORDER
 from pipeline.evaluate import files as servable_files
 from pipeline.evaluate.data import EvaluatedDataset, Record, open_dataset, perturbed, read_records
 from pipeline.evaluate.metrics import evaluation_figures
@@ -39,7 +39,7 @@ class EvaluationOptions:
         output: the report's folder; an earlier evaluation there is replaced.
         span: number of the span, None for the newest.
         splits: None for "test" and "testonly".
-        perturbations: applied to every image, besides asking for the images as they are; of `perturb.ORDER`.
+        perturbations: applied to every image, besides asking for the images as they are; of `perturbations.ORDER`.
         seed: of the perturbations' strengths.
         batch_size: most images a request, 1 to 256; the figures do not depend on it.
     """

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,8 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from serving import contract
+from serving.decoding import decode
+from serving.images import format_of
 
 SAMPLE_SIDE = 128  # pixels: the longer side of a sample as shown
 SAMPLE_BYTES = 48 * 1024  # samples that are small enough are shown untouched
@@ -44,32 +44,26 @@ class SpectrumPictures:
 
 
 def sample_picture(encoded: bytes) -> str | None:
-    """Returns a sample image as a data URI, at most `SAMPLE_SIDE` pixels on its longer side.
+    """Return a sample image as a data URI, at most `SAMPLE_SIDE` pixels on its longer side.
 
     Small images stay as they are, bit by bit, since recompression would cover what is to be seen. Others are reduced.
 
     Args:
-        encoded: an encoded image of any format that Pillow reads.
+        encoded: Encoded image, of a format that servables read.
 
     Returns:
-        The URI, or None where the bytes are no image, or one beyond `serving.contract.MAX_IMAGE_PIXELS`.
+        The URI, or None where the bytes are no image that servables read.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
-            image = Image.open(io.BytesIO(encoded))
-        if image.width * image.height > contract.MAX_IMAGE_PIXELS:
-            return None
-        image.load()
-        media_type = PASSED_THROUGH.get(image.format or "")
-        if media_type and max(image.size) <= SAMPLE_SIDE and len(encoded) <= SAMPLE_BYTES:
-            return _data_uri(encoded, media_type)
-        reduced = image.convert("RGB")
-        reduced.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises on foreign bytes
+        image = decode(encoded)
+    except ValueError:
         return None
+    media_type = PASSED_THROUGH.get(format_of(encoded) or "")
+    if media_type and max(image.size) <= SAMPLE_SIDE and len(encoded) <= SAMPLE_BYTES:
+        return _data_uri(encoded, media_type)
+    image.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    reduced.save(buffer, "JPEG", quality=92)
+    image.save(buffer, "JPEG", quality=92)
     return _data_uri(buffer.getvalue(), "image/jpeg")
 
 

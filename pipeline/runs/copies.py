@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from components.dataset.perturbations import CLEAN, jpeg_quality
+from components.dataset.perturbed_copies import CLEAN, jpeg_quality
 from components.evaluator.eval_config import gates
 from components.evaluator.evaluation import metrics_by_value
 from components.evaluator.parameters import GateParameters, PerturbationGateParameters

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.examples import names
+from components.examples.reading import read_batches
 from components.features import dct, image
 
 # A report should not read 150,000 images. Records are shuffled, so the first ones are a fair sample.
@@ -56,12 +57,7 @@ def mean_spectra(images: Mapping[str, list[bytes]], size: int) -> dict[str, np.n
 
 
 def _images(examples: Path, split: str) -> Iterator[tuple[str, bytes]]:
-    files = sorted(str(path) for path in (examples / f"Split-{split}").iterdir())
-    spec = {
-        names.SOURCE: tf.io.FixedLenFeature([], tf.string),
-        names.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
-    }
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(_MOST_RECORDS).batch(_BATCH)
-    for batch in records.map(lambda serialized: tf.io.parse_example(serialized, spec)):
-        for source, encoded in zip(batch[names.SOURCE].numpy(), batch[names.IMAGE_BYTES].numpy(), strict=True):
+    files = list((examples / f"Split-{split}").iterdir())
+    for batch in read_batches(files, (names.SOURCE, names.IMAGE_BYTES), _BATCH, _MOST_RECORDS):
+        for source, encoded in zip(batch[names.SOURCE], batch[names.IMAGE_BYTES], strict=True):
             yield source.decode(), encoded

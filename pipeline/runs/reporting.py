@@ -12,7 +12,7 @@ import numpy as np
 
 from components.assembler.assembly import read_assembly
 from components.assembler.card_file import CARD_FILE
-from components.dataset.example_confounds import FILE_NAME as CONFOUNDS_FILE
+from components.dataset.confounds import FILE_NAME as CONFOUNDS_FILE
 from components.dataset.manifest import Manifest
 from components.evaluator.evaluation import overall_metrics
 from components.examples.names import group_of

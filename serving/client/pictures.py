@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from serving.client.predict import Row
 from serving.client.view import ModelView
+from serving.decoding import decode
 
 Scale = Literal["relative", "absolute", "reference"]
 
@@ -49,38 +50,20 @@ class PictureStyle:
     source_tags: bool = False
 
 
-def heatmap_overlay(
-    image_bytes: bytes, heatmap: np.ndarray, scale: Scale = "relative", spectral: bool = False
-) -> bytes:
-    """Lays a heatmap over an image.
-
-    Args:
-        image_bytes: the encoded image; the map is taken to cover all of it.
-        heatmap: shape (height, width), any range, not necessarily of the image's size: it is brought to it bilinearly.
-        scale: how the map's values become colours.
-        spectral: the image shows a spectrum; makes a difference to the scale "reference" alone.
-
-    Returns:
-        a PNG of the image's size: half image, half map in colours (blue: none, red: strongest).
-
-    Raises:
-        ValueError: if the image cannot be decoded, or the map is not a two-dimensional array of finite numbers.
-    """
-    return _png(_blend(_decode(image_bytes), heatmap, scale, spectral))
-
-
 def write_heatmaps(row: Row, out_dir: Path, view: ModelView | None = None, style: PictureStyle | None = None) -> Path:
-    """Writes one PNG for an image: itself, the detection map, and the map of each source, side by side with captions.
+    """Write one PNG for an image: itself, the detection map, and the map of each source, side by side with captions.
+
+    The image is drawn as the servable sees it: a photograph stands upright, as its maps do.
 
     Args:
-        row: a row of `predict_files` that was asked with the signature `explain`.
-        out_dir: directory to write to; made if it does not exist.
-        view: what the models see of the image, which the maps are laid over; None takes the whole image, which is
-            right for images of the models' own size and pixel input only.
-        style: how it is drawn and named.
+        row: Row of `predict_files`, requested with the signature `explain`.
+        out_dir: Directory to write to; made if it does not exist.
+        view: The part of the image that the models see, which the maps are laid over; None takes the whole image, which
+            is right for images of the models' own size and pixel input only.
+        style: How the picture is drawn and named.
 
     Returns:
-        the file that was written, named by `picture_name`.
+        The file that was written, named by `picture_name`.
 
     Raises:
         ValueError: if the row has no heatmaps, or the image can no longer be decoded.
@@ -92,16 +75,16 @@ def write_heatmaps(row: Row, out_dir: Path, view: ModelView | None = None, style
         raise ValueError(f"{row.path}: has no heatmaps: {why}.")
     spectral = view is not None and view.is_spectral
     try:
-        image = _decode(row.path.read_bytes())
+        image = decode(row.path.read_bytes())
         seen = _fit(view.of(image) if view else image)
         maps = row.answer.heatmaps
         panels = [
             (f"{row.answer.verdict}", _fit(image)),
-            (f"fake {row.answer.fake_probability:.3f}", _blend(seen, maps.detection, style.scale, spectral)),
+            (f"fake {row.answer.fake_probability:.3f}", overlay(seen, maps.detection, style.scale, spectral)),
         ]
         for source, heatmap in maps.sources.items():
             caption = f"{source} {row.source_probabilities[source]:.3f}"
-            panels.append((caption, _blend(seen, heatmap, style.scale, spectral)))
+            panels.append((caption, overlay(seen, heatmap, style.scale, spectral)))
     except ValueError as error:
         raise ValueError(f"{row.path}: {error}") from error
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -141,16 +124,21 @@ def check_names(paths: Iterable[Path], style: PictureStyle) -> None:
         taken[name] = path
 
 
-def _decode(image_bytes: bytes) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
-            return image.convert("RGB")
-    # Pillow's plug-ins raise what their formats come to, and a picture is not worth ending a run for.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot be decoded: {error}") from error
+def overlay(image: Image.Image, heatmap: np.ndarray, scale: Scale = "relative", spectral: bool = False) -> Image.Image:
+    """Lay a heatmap over an image.
 
+    Args:
+        image: The RGB image that the map covers.
+        heatmap: Map of shape (height, width), any range and any size; it is brought to the image's size bilinearly.
+        scale: How the map's values become colours.
+        spectral: Whether the image shows a spectrum; makes a difference to the scale "reference" alone.
 
-def _blend(image: Image.Image, heatmap: np.ndarray, scale: Scale, spectral: bool) -> Image.Image:
+    Returns:
+        An image of the same size: half image, half map in colours (blue: none, red: strongest).
+
+    Raises:
+        ValueError: if the map is not a two-dimensional array of finite numbers.
+    """
     import matplotlib as mpl
 
     heatmap = np.asarray(heatmap, np.float32)

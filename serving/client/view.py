@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from serving.dct import dct2
+
 _SPECTRAL = "dct"
 
 
@@ -51,10 +53,6 @@ class ModelView:
 def _spectrum(window: Image.Image) -> Image.Image:
     """Log-magnitude of the orthonormal 2-D DCT-II of the grey window, stretched to 0..255."""
     grey = np.asarray(window.convert("L"), np.float64)
-    size = grey.shape[0]
-    frequency, position = np.arange(size)[:, np.newaxis], np.arange(size)[np.newaxis, :]
-    basis = np.sqrt(2.0 / size) * np.cos(np.pi * (2 * position + 1) * frequency / (2 * size))
-    basis[0] /= np.sqrt(2.0)
-    magnitude = np.log(np.abs(basis @ grey @ basis.T) + 1.0)
+    magnitude = np.log(np.abs(dct2(grey)) + 1.0)
     stretched = np.round(255.0 * magnitude / max(magnitude.max(), 1e-6)).astype(np.uint8)
     return Image.fromarray(stretched).convert("RGB")

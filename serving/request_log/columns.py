@@ -4,22 +4,19 @@ None of it lets the picture be seen again. The frequencies are those of the wind
 as the models see it: a re-save, a rescale or another camera shows there before it shows in the probabilities.
 """
 
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from serving import images
-from serving.request_log.jpeg_quality import nearest_quality
+from serving.dct import dct2
+from serving.decoding import open_image, upright
+from serving.request_log.jpeg_quality import nearest_quality, used_tables
 
 BANDS = 8
 WINDOW = 128  # pixels: the usual input of the models
-
-_READABLE = ("JPEG", "PNG", "WEBP", "BMP")  # what the servable reads
-_FIRST_TURNED = 5  # EXIF orientations from here on lie on their side
 
 
 @dataclass(frozen=True)
@@ -50,46 +47,29 @@ def measure(encoded: bytes) -> ImageColumns:
         encoded: its bytes.
 
     Raises:
-        ValueError: if Pillow cannot decode it.
+        ValueError: if it cannot be decoded.
     """
-    size = images.size_of(encoded)
-    try:
-        with Image.open(io.BytesIO(encoded), formats=_READABLE) as image:
-            quality = quality_of(image)
-            luma = central_luma(image)
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= _FIRST_TURNED
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot be decoded for its measurements: {error}") from error
-    width, height = size if size is not None else (None, None)
+    image = open_image(encoded)
+    tables = used_tables(image)
+    seen = upright(image, images.orientation_of(encoded))
     return ImageColumns(
         format=images.format_of(encoded),
-        height=width if turned else height,
-        width=height if turned else width,
-        jpeg_quality=quality,
+        height=seen.height,
+        width=seen.width,
+        jpeg_quality=nearest_quality(tables[0]) if tables else None,
         bytes=len(encoded),
-        log_dct_bands=log_dct_bands(luma),
+        log_dct_bands=log_dct_bands(central_luma(seen)),
     )
 
 
-def quality_of(image: Image.Image) -> int | None:
-    """Returns the nearest standard quality of a JPEG as opened by Pillow, None for any other format."""
-    tables = getattr(image, "quantization", None)
-    layers = getattr(image, "layer", None)
-    if not tables or not layers:
-        return None
-    luma: Sequence[int] = tables[layers[0][3]]
-    return nearest_quality(np.asarray(luma, np.int64))
-
-
 def central_luma(image: Image.Image) -> np.ndarray:
-    """Returns the luma of the window at the centre, float64 (side, side), 0..255.
+    """Return the luma of the window at the centre of an RGB image, float64 (side, side), 0..255.
 
     Its side is `WINDOW`, or for smaller images the shorter of height and width.
     """
     side = min(WINDOW, *image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    window = image.crop((left, top, left + side, top + side))
-    return np.asarray(window.convert("RGB").convert("L"), np.float64)
+    return np.asarray(image.crop((left, top, left + side, top + side)).convert("L"), np.float64)
 
 
 def log_dct_bands(luma: np.ndarray) -> tuple[float, ...]:
@@ -102,20 +82,18 @@ def log_dct_bands(luma: np.ndarray) -> tuple[float, ...]:
     Args:
         luma: float64 (n, n).
     """
-    basis, bands, counts = _dct(len(luma))
-    magnitudes = np.log1p(np.abs(basis @ luma @ basis.T)).ravel()
+    bands, counts = _bands(len(luma))
+    magnitudes = np.log1p(np.abs(dct2(luma))).ravel()
     sums = np.bincount(bands, magnitudes, BANDS + 1)[:BANDS]
     return tuple(round(float(value), 4) for value in sums / counts)
 
 
 @cache
-def _dct(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The orthonormal DCT-II matrix of a side, the band of each coefficient, and how many each band has (or 1)."""
+def _bands(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the band of each coefficient of a side, and how many each band has (or 1)."""
     frequencies = np.arange(side)
-    basis = np.sqrt(2 / side) * np.cos(np.pi * np.outer(frequencies, 2 * frequencies + 1) / (2 * side))
-    basis[0] /= np.sqrt(2)
     radius = np.hypot(*np.meshgrid(frequencies, frequencies)) / side
     bands = np.minimum((radius * BANDS).astype(np.int64), BANDS - 1)
     bands[0, 0] = BANDS  # a place of its own, which is left out
     counts = np.maximum(np.bincount(bands.ravel(), minlength=BANDS + 1)[:BANDS], 1)
-    return basis, bands.ravel(), counts
+    return bands.ravel(), counts

@@ -6,9 +6,11 @@ JPEG standard by a quality of 1 to 100; cameras and Photoshop have tables of the
 Source: ITU-T T.81, annex K, tables K.1 and K.2; scaling as in libjpeg, jcparam.c (jpeg_quality_scaling).
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
+from PIL import Image
 
 _LUMA = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -31,6 +33,22 @@ _CHROMA = (
     (99, 99, 99, 99, 99, 99, 99, 99),
 )
 _GREATEST_STEP = 255  # of 8-bit tables, which is what these encoders write
+
+
+def used_tables(image: Image.Image) -> list[np.ndarray]:
+    """Return the quantisation tables of a JPEG as opened by Pillow.
+
+    Args:
+        image: The opened image; its pixels are not needed.
+
+    Returns:
+        Steps, int64 (64,) each, row by row, that of luma first; an empty list for every other format.
+    """
+    tables: Mapping[int, Sequence[int]] | None = getattr(image, "quantization", None)
+    layers: Sequence[tuple[int, int, int, int]] | None = getattr(image, "layer", None)
+    if not tables or not layers:
+        return []
+    return [np.asarray(tables[table], np.int64) for table in dict.fromkeys(layer[3] for layer in layers)]
 
 
 @cache

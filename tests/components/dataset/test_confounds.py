@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from components.dataset.compression import NOT_JPEG
 from components.dataset.confounds import (
-    NOT_JPEG,
     Confound,
     GivenFile,
     judge_confounds,
@@ -14,6 +14,7 @@ from components.dataset.confounds import (
     measure_confounds,
     resolutions,
 )
+from components.dataset.parameters import ConfoundParameters
 
 
 def files(label, count, file_format="PNG", compression=NOT_JPEG, size=(128, 128), colour_mode="RGB"):
@@ -133,7 +134,7 @@ def test_a_figure_survives_json():
 
 def test_the_sentence_says_what_separates_how_well_and_which_values_the_classes_have():
     given = files(0, 100, "JPEG", "quality 90, 4:2:0") + files(1, 97) + files(1, 3, "JPEG", "quality 90, 4:2:0")
-    (sentence,) = judge_confounds(measure_confounds(given), 0.75, recompressed=False).warnings
+    (sentence,) = judge_confounds(measure_confounds(given), ConfoundParameters(), recompressed=False).warnings
     assert sentence.startswith("file format alone tells real from fake for 98 % of the images (balanced accuracy 0.98 ")
     assert "real: 100 % JPEG; fake: 97 % PNG, 3 % JPEG." in sentence
     assert "--recompress 90" in sentence
@@ -141,7 +142,7 @@ def test_the_sentence_says_what_separates_how_well_and_which_values_the_classes_
 
 def test_a_compression_that_tells_more_than_the_format_is_said_too():
     given = files(0, 100, "JPEG", "quality 90, 4:2:0") + files(1, 80) + files(1, 20, "JPEG", "quality 75, 4:2:0")
-    warnings = judge_confounds(measure_confounds(given), 0.75, recompressed=False).warnings
+    warnings = judge_confounds(measure_confounds(given), ConfoundParameters(), recompressed=False).warnings
     assert [warning.split(" alone")[0] for warning in warnings] == ["file format", "JPEG compression"]
 
 
@@ -154,13 +155,13 @@ def test_a_compression_that_tells_more_than_the_format_is_said_too():
     ],
 )
 def test_each_property_is_found_alone(given, title):
-    (warning,) = judge_confounds(measure_confounds(given), 0.75, recompressed=False).warnings
+    (warning,) = judge_confounds(measure_confounds(given), ConfoundParameters(), recompressed=False).warnings
     assert warning.startswith(f"{title} alone tells real from fake for 100 % of the images")
 
 
 def test_recompression_makes_notes_of_format_and_compression_but_not_of_what_it_leaves():
     given = files(0, 30, "JPEG", "quality 75, 4:2:0", (300, 300)) + files(1, 30, size=(256, 256))
-    findings = judge_confounds(measure_confounds(given), 0.75, recompressed=True)
+    findings = judge_confounds(measure_confounds(given), ConfoundParameters(), recompressed=True)
     assert [warning.split(" alone")[0] for warning in findings.warnings] == ["resolution"]
     assert [note.split(" alone")[0] for note in findings.notes] == ["as given, file format"]
 
@@ -172,3 +173,10 @@ def test_many_values_are_cut_short_in_words():
 
 def test_a_share_just_below_one_is_not_called_all():
     assert "over 99 % PNG" in formats(["PNG"] * 999 + ["JPEG"], ["JPEG"] * 9).sentence()
+
+
+def test_a_check_that_is_off_keeps_the_figures_and_says_nothing():
+    figures = measure_confounds(files(0, 30, "JPEG", "quality 75, 4:2:0") + files(1, 30))
+    report = judge_confounds(figures, ConfoundParameters(action="off"), recompressed=False)
+    assert (report.figures, report.warnings, report.notes) == (figures, [], [])
+    assert judge_confounds(figures, ConfoundParameters(action="warn"), recompressed=False).warnings

@@ -9,13 +9,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf import text_format
 from tfx.types import artifact_utils, channel, standard_artifacts
 
-from components.dataset.confounds import NOT_JPEG, GivenFile
-from components.dataset.example_confounds import find_confounds
-from components.dataset.recorded_files import read_given_files
+from components.dataset.compression import NOT_JPEG
+from components.dataset.confounds import GivenFile
+from components.dataset.example_confounds import find_confounds, read_given_files
+from components.dataset.parameters import ConfoundParameters
 from components.errors import StepRefusedError
 from components.example_validator.component import ExampleGate
 from components.example_validator.executor import ExampleGateExecutor
-from components.example_validator.parameters import ConfoundParameters
 from components.examples import names
 from components.examples.records import RecordWriter, encode_example
 from tests.support.images import encode, noise
@@ -81,18 +81,18 @@ def test_an_older_dataset_is_judged_by_what_it_records(tmp_path):
     assert older[1].given == GivenFile(1, "PNG", NOT_JPEG, (32, 32), None)
     report = find_confounds(older, ConfoundParameters())
     assert [figure.property for figure in report.figures] == ["format", "resolution"]
-    assert report.findings.warnings[0].startswith(FORMAT_SENTENCE)
+    assert report.warnings[0].startswith(FORMAT_SENTENCE)
 
 
 def test_recompression_of_all_images_alike_makes_it_a_note(tmp_path):
-    findings = find_confounds(recorded(tmp_path / "x.gz", some(recompression=90)), ConfoundParameters()).findings
+    findings = find_confounds(recorded(tmp_path / "x.gz", some(recompression=90)), ConfoundParameters())
     assert findings.warnings == []
     assert findings.notes[0].startswith(f"as given, {FORMAT_SENTENCE}")
 
 
 def test_recompression_of_some_images_is_none(tmp_path):
     half = some(recompression=90)[:20] + some()[20:]
-    assert find_confounds(recorded(tmp_path / "x.gz", half), ConfoundParameters()).findings.warnings
+    assert find_confounds(recorded(tmp_path / "x.gz", half), ConfoundParameters()).warnings
 
 
 # --- the gate ---
@@ -188,7 +188,7 @@ def test_impossible_parameters_are_refused(values):
 
 
 def test_only_the_first_records_of_a_large_dataset_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.dataset.recorded_files._MOST_RECORDS", 7)
+    monkeypatch.setattr("components.dataset.example_confounds._MOST_RECORDS", 7)
     assert len(recorded(tmp_path / "x.gz", some())) == 7
 
 

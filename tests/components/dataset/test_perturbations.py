@@ -1,89 +1,121 @@
-"""Perturbed copies against other computations of the same."""
-
 import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from components.dataset.perturbations import check_name, jpeg_quality, perturbed, smallest_side
-
-
-@pytest.fixture
-def pixels():
-    coarse = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
-    return coarse.repeat(8, axis=0).repeat(8, axis=1)
-
-
-def _decoded(encoded):
-    return np.asarray(Image.open(io.BytesIO(encoded)))
-
-
-def _format(encoded):
-    return Image.open(io.BytesIO(encoded)).format
-
-
-@pytest.mark.parametrize(
-    ("low", "high"), [("jpeg_50", "jpeg_95"), ("resize_0.5", "resize_0.9"), ("noise_100", "noise_5")]
+from components.dataset.perturbations import (
+    ORDER,
+    Perturbation,
+    add_noise,
+    apply_perturbations,
+    blur,
+    compress,
+    crop_and_resize,
+    draw_perturbations,
+    draw_strength,
+    perturb,
 )
-def test_stronger_means_further_from_the_original(pixels, low, high):
-    def distance(name):
-        copy = Image.fromarray(_decoded(perturbed(pixels, name, "a"))).resize(
-            pixels.shape[1::-1], Image.Resampling.BICUBIC
-        )
-        return np.abs(np.asarray(copy, float) - pixels).mean()
+from components.dataset.seeds import stream
+from tests.support.images import noise
 
-    assert distance(low) > distance(high) > 0
+DRAWS = 2000
 
 
-def test_jpeg_equals_pillows_own(pixels):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=75, subsampling=2)
-    assert np.array_equal(_decoded(perturbed(pixels, "jpeg_75", "a")), np.asarray(Image.open(buffer)))
+def drawn(mode: str) -> list[tuple[Perturbation, ...]]:
+    return [draw_perturbations(mode, stream("test", mode, number)) for number in range(DRAWS)]
 
 
-def test_noise_has_the_variance_of_its_name():
+@pytest.mark.parametrize("mode", ORDER)
+def test_a_single_perturbation_comes_with_probability_one_half(mode):
+    draws = drawn(mode)
+    assert {item.name for draw in draws for item in draw} == {mode}
+    assert abs(sum(map(len, draws)) / DRAWS - 0.5) < 0.04  # 3.6 standard deviations
+
+
+def test_multi_draws_each_of_the_four_independently_and_in_order():
+    draws = [tuple(item.name for item in draw) for draw in drawn("multi")]
+    assert all(list(draw) == [name for name in ORDER if name in draw] for draw in draws)
+    for name in ORDER:
+        assert abs(sum(name in draw for draw in draws) / DRAWS - 0.5) < 0.04
+    assert abs(sum(draw == () for draw in draws) / DRAWS - 1 / 16) < 0.02
+    assert len(set(draws)) == 16
+
+
+def test_none_draws_nothing():
+    assert draw_perturbations("none", stream("x")) == ()
+
+
+def test_strengths_stay_in_and_fill_the_stated_ranges():
+    values = {mode: np.array([item.value for draw in drawn(mode) for item in draw]) for mode in ORDER}
+    assert set(values["blur"]) == {3, 5, 7, 9}
+    assert set(values["jpeg"]) == set(range(10, 75))
+    assert 0.05 <= values["crop"].min() < 0.052 < 0.198 < values["crop"].max() <= 0.2
+    assert 5 <= values["noise"].min() < 5.2 < 19.8 < values["noise"].max() <= 20
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7, 9])
+def test_blur_of_a_point_is_the_gaussian_kernel_of_opencv(kernel):
+    point = np.zeros((21, 21, 3), np.uint8)
+    point[10, 10] = 255
+    offset = np.arange(kernel) - (kernel - 1) / 2
+    weights = np.exp(-(offset**2) / (2 * (0.3 * ((kernel - 1) * 0.5 - 1) + 0.8) ** 2))
+    weights /= weights.sum()
+    expected = np.zeros((21, 21))
+    reach = kernel // 2
+    expected[10 - reach : 11 + reach, 10 - reach : 11 + reach] = 255 * np.outer(weights, weights)
+    for channel in range(3):
+        np.testing.assert_allclose(blur(point, kernel)[..., channel], expected, atol=0.51)  # rounded to whole levels
+
+
+def test_noise_has_the_stated_variance():
     grey = np.full((200, 200, 3), 128, np.uint8)
-    assert np.var(_decoded(perturbed(grey, "noise_20", "a")).astype(float)) == pytest.approx(20, rel=0.05)
+    for variance in (5, 20):
+        noisy = add_noise(grey, variance, stream("noise")).astype(float)
+        assert abs(noisy.mean() - 128) < 0.05
+        assert abs(noisy.var() - (variance + 1 / 12)) < 0.03 * variance  # rounding adds 1/12
 
 
-def test_blur_takes_away_what_a_gaussian_takes_away(pixels):
-    # Kernel 5 is sigma 1.1 by OpenCV's rule; Pillow's Gaussian is an approximation by box filters.
-    expected = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1.1)), float)
-    assert np.abs(_decoded(perturbed(pixels, "blur_5", "a")) - expected)[8:-8, 8:-8].mean() < 2
+@pytest.mark.parametrize("quality", [10, 40, 74])
+def test_jpeg_really_uses_its_quality(quality):
+    pixels = noise(1, 64, 64)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    np.testing.assert_array_equal(compress(pixels, quality), np.asarray(Image.open(buffer)))
 
 
-@pytest.mark.parametrize("name", ["resize_0.5", "resize_0.75", "resize_1.5", "resave", "jpeg_75", "crop_0.1", "blur_3"])
-def test_the_size_of_a_copy_is_known_beforehand(pixels, name):
-    assert min(_decoded(perturbed(pixels, name, "a")).shape[:2]) == smallest_side(*pixels.shape[:2], name)
+def test_crop_keeps_the_size_and_enlarges_what_is_left():
+    rows = np.repeat(np.arange(100, dtype=np.uint8)[:, None, None] * 2, 100, axis=1).repeat(3, axis=2)
+    for number in range(20):
+        cropped = crop_and_resize(rows, 0.2, stream("crop", number))
+        assert cropped.shape == rows.shape
+        height = (int(cropped[-1, 0, 0]) - int(cropped[0, 0, 0])) / 2 + 1
+        assert abs(height - 80) <= 1
 
 
-@pytest.mark.parametrize("name", ["noise_10", "crop_0.2", "jpeg_75"])
-def test_a_copy_depends_on_path_name_and_seed_alone(pixels, name):
-    assert perturbed(pixels, name, "a", 1) == perturbed(pixels, name, "a", 1)
-    if name != "jpeg_75":
-        assert len({perturbed(pixels, name, path, seed) for path, seed in (("a", 1), ("b", 1), ("a", 2))}) == 3
+def test_what_is_applied_depends_on_the_stream_only():
+    pixels = noise(2, 48, 48)
+    steps = (Perturbation("crop", 0.1), Perturbation("noise", 10.0))
+    first = apply_perturbations(pixels, steps, stream("image", 1))
+    np.testing.assert_array_equal(apply_perturbations(pixels, steps, stream("image", 1)), first)
+    assert (apply_perturbations(pixels, steps, stream("image", 2)) != first).any()
 
 
-def test_a_copy_is_a_jpeg_only_where_that_is_the_point(pixels):
-    formats = {name: _format(perturbed(pixels, name, "a")) for name in ("jpeg_75", "resave", "blur_3", "resize_0.5")}
-    assert formats == {"jpeg_75": "JPEG", "resave": "JPEG", "blur_3": "PNG", "resize_0.5": "PNG"}
+@pytest.mark.parametrize("name", ORDER)
+def test_an_operation_by_name_draws_its_strength_as_preparation_does(name):
+    pixels = noise(3, 48, 48)
+    random = stream("one", name)
+    expected = apply_perturbations(pixels, (Perturbation(name, draw_strength(name, random)),), random)
+    np.testing.assert_array_equal(perturb(pixels, name, stream("one", name)), expected)
+    assert (expected != pixels).any()
 
 
-def test_only_jpegs_of_one_quality_say_it():
-    qualities = {name: jpeg_quality(name) for name in ("clean", "jpeg_95", "jpeg_50", "resave", "blur_3")}
-    assert qualities == {"clean": None, "jpeg_95": 95, "jpeg_50": 50, "resave": None, "blur_3": None}
+@pytest.mark.parametrize("name", ["resize", "sharpen", "multi"])
+def test_a_strength_is_drawn_of_the_four_alone(name):
+    with pytest.raises(ValueError, match=f"must be one of blur, crop, jpeg, noise, got '{name}'"):
+        perturb(noise(4, 16, 16), name, stream("x"))
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("sharpen_2", "is unknown"),
-        ("jpeg_0", "1..100, got 0"),
-        ("blur_4", "kernel must be one of"),
-        ("resize_9", "got 9"),
-    ],
-)
-def test_what_there_is_not_is_refused_by_name(name, message):
-    with pytest.raises(ValueError, match=message):
-        check_name(name)
+def test_a_perturbation_that_there_is_not_is_refused_by_name():
+    with pytest.raises(ValueError, match="must be one of blur, crop, jpeg, noise, resize, got 'sharpen'"):
+        apply_perturbations(noise(4, 16, 16), (Perturbation("sharpen", 1.0),), stream("x"))

@@ -21,7 +21,7 @@ from components.dataset import pool
 from components.dataset.crop import crop_pixels
 from components.dataset.manifest import Manifest, newest_span
 from components.dataset.parameters import PreparationParameters
-from components.dataset.perturb import ORDER
+from components.dataset.perturbations import ORDER
 from components.dataset.prepare import prepare
 from components.examples import names
 from tests.support.images import central_window, encode, noise
@@ -179,7 +179,7 @@ def counted_pools(two_processes, monkeypatch):
         asked.append(workers)
         yield two_processes
 
-    monkeypatch.setattr(module, "_FEWEST_FOR_A_POOL", 0)
+    monkeypatch.setattr(pool, "_FEWEST_FOR_A_POOL", 0)
     monkeypatch.setattr(pool, "ProcessPoolExecutor", lend)
     return asked
 

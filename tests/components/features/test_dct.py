@@ -4,7 +4,7 @@ import scipy.fft
 import tensorflow as tf
 from PIL import Image
 
-from components.features.dct import dct2, dct_matrix, log_spectrum, normalise
+from components.features.dct import dct2, log_spectrum, normalise
 
 # float32: 1e-4 of each coefficient, and where terms cancel 1e-6 of the largest one.
 RELATIVE, ABSOLUTE_SHARE = 1e-4, 1e-6
@@ -25,22 +25,6 @@ def grey_images(request):
 @pytest.fixture(scope="module")
 def scipy_spectrum(grey_images):
     return scipy.fft.dctn(grey_images.astype(np.float64), type=2, norm="ortho", axes=(1, 2))
-
-
-@pytest.mark.parametrize("size", [1, 2, 31, 128, 256])
-def test_the_dct_matrix_is_orthonormal(size):
-    matrix = dct_matrix(size)
-    np.testing.assert_allclose(matrix @ matrix.T, np.eye(size), atol=1e-12)
-
-
-def test_the_dct_matrix_is_scipys_transform_of_the_unit_vectors():
-    np.testing.assert_allclose(dct_matrix(16), scipy.fft.dct(np.eye(16), axis=0, norm="ortho"), atol=1e-14)
-
-
-@pytest.mark.parametrize("size", [0, -3])
-def test_a_dct_matrix_below_one_row_is_refused(size):
-    with pytest.raises(ValueError, match=f"size: must be at least 1, got {size}"):
-        dct_matrix(size)
 
 
 def test_dct2_equals_scipy_eagerly(grey_images, scipy_spectrum):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.features import orientation
+from serving.images import orientation_of
 from tests.support.images import encode, noise
 
 JPEG = encode(noise(1, 22, 29), "JPEG")  # Pillow writes a JFIF segment first
@@ -52,7 +53,10 @@ def after_start(*segments: bytes) -> bytes:
 
 
 def read(*images: bytes) -> list[int]:
-    return orientation.of_jpegs(tf.constant(images)).numpy().tolist()
+    """As the graph reads it, and as `serving.images` does outside of it."""
+    orientations = orientation.of_jpegs(tf.constant(images)).numpy().tolist()
+    assert [orientation_of(image) for image in images] == orientations
+    return orientations
 
 
 def by_pillow(image: bytes) -> int:

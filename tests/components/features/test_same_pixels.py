@@ -17,7 +17,8 @@ from PIL import Image, ImageOps
 from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
 from components.examples import names
-from components.features.image import decode_windows
+from components.features.image import decode_whole, decode_windows
+from serving.decoding import decode
 from tests.support.images import central_window, noise
 
 SIZE, HEIGHT, WIDTH = 16, 23, 30
@@ -220,6 +221,12 @@ def test_what_only_serving_takes_is_seen_as_stored(prepared, name):
     file, pixels = SERVED_ALONE[name]
     assert name not in prepared.stored
     np.testing.assert_array_equal(window_of(file), central_window(pixels, SIZE))
+
+
+@pytest.mark.parametrize("name", SAME | TURNED_BY_PREPARATION_ALONE | SERVED_ALONE)
+def test_pillow_outside_the_graph_sees_all_that_the_graph_sees(name):
+    file = (SAME | TURNED_BY_PREPARATION_ALONE).get(name) or SERVED_ALONE[name][0]
+    np.testing.assert_array_equal(np.asarray(decode(file)), decode_whole(tf.constant(file), SIZE))
 
 
 @pytest.mark.parametrize("name", NEITHER)

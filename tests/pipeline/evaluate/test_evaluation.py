@@ -10,7 +10,7 @@ import pytest
 import sklearn.metrics
 from PIL import Image
 
-from components.dataset.perturb import BLUR_KERNELS, blur
+from components.dataset.perturbations import BLUR_KERNELS, blur
 from components.examples import names
 from components.examples.records import RecordWriter, encode_example
 from components.servable import published
@@ -260,18 +260,18 @@ def test_every_image_is_perturbed_by_its_path_and_the_seed_alone(servables, data
 
 
 def test_strengths_are_spread_as_at_preparation(rows):
-    """A JPEG quality is drawn evenly from 10 to 74; drawing until it is applied must not change that."""
+    """A JPEG quality is drawn evenly from 10 to 74."""
     image = encode(noise(0, 16, 16))
-    from components.dataset import perturb
+    from components.dataset import perturbations
 
     drawn = []
-    original = perturb.compress
+    original = perturbations.compress
     try:
-        perturb.compress = lambda pixels, quality: drawn.append(quality) or pixels
+        perturbations.compress = lambda pixels, quality: drawn.append(quality) or pixels
         for number in range(400):
             perturbed(Record(f"{number}.png", "test", FIRST, 1, "", image), "jpeg", seed=0)
     finally:
-        perturb.compress = original
+        perturbations.compress = original
     assert len(drawn) == 400
     assert (min(drawn), max(drawn)) == (10, 74)
     assert abs(np.mean(drawn) - 42) < 3  # five standard errors of the mean of 400

@@ -175,7 +175,7 @@ def test_a_small_sample_is_shown_bit_by_bit_and_a_large_one_reduced():
     small = images.sample_picture(buffer.getvalue())
     assert small == "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     buffer = io.BytesIO()
-    Image.new("L", (1000, 500), 128).save(buffer, "TIFF")
+    Image.new("L", (1000, 500), 128).convert("RGB").save(buffer, "BMP")
     large = images.sample_picture(buffer.getvalue())
     assert large is not None and large.startswith("data:image/jpeg;base64,")
     assert Image.open(io.BytesIO(base64.b64decode(large.partition(",")[2]))).size == (128, 64)

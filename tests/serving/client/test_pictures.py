@@ -13,9 +13,10 @@ from pipeline.cli.parser import build_parser
 from serving import contract
 from serving.client import open_predictor
 from serving.client.answers import Answer, Heatmaps
-from serving.client.pictures import PictureStyle, Scale, check_names, heatmap_overlay, picture_name, write_heatmaps
+from serving.client.pictures import PictureStyle, Scale, check_names, overlay, picture_name, write_heatmaps
 from serving.client.predict import Row, find_images, predict_files
 from serving.client.view import ModelView
+from serving.decoding import decode
 
 TURBO, JET = mpl.colormaps["turbo"], mpl.colormaps["jet"]
 
@@ -25,6 +26,10 @@ def pixels(png):
         return np.asarray(image)
 
 
+def overlaid(encoded, heatmap, scale="relative", spectral=False):
+    return np.asarray(overlay(decode(encoded), heatmap, scale, spectral))
+
+
 def blend(colour, value):
     return (np.array(colour) + np.array(TURBO(value, bytes=True)[:3], float)) / 2
 
@@ -32,23 +37,23 @@ def blend(colour, value):
 def test_overlay_is_half_image_half_colour_of_the_map_relative_to_its_peak(make_image):
     heatmap = np.full((4, 4), -7.0, np.float32)
     heatmap[:, 2:] = 0.01  # however weak, the peak has the strongest colour
-    overlay = pixels(heatmap_overlay(make_image((40, 80, 120), (64, 32)), heatmap))
-    assert overlay.shape == (32, 64, 3)
-    np.testing.assert_allclose(overlay[16, 2], blend((40, 80, 120), 0.0), atol=1)
-    np.testing.assert_allclose(overlay[16, 61], blend((40, 80, 120), 1.0), atol=1)
+    drawn = overlaid(make_image((40, 80, 120), (64, 32)), heatmap)
+    assert drawn.shape == (32, 64, 3)
+    np.testing.assert_allclose(drawn[16, 2], blend((40, 80, 120), 0.0), atol=1)
+    np.testing.assert_allclose(drawn[16, 61], blend((40, 80, 120), 1.0), atol=1)
     # Bilinear: half-way between the columns the map is near a half, not one of the two.
-    np.testing.assert_allclose(overlay[16, 32], blend((40, 80, 120), 0.53), atol=8)
+    np.testing.assert_allclose(drawn[16, 32], blend((40, 80, 120), 0.53), atol=8)
 
 
 def test_a_map_without_evidence_stays_in_the_lowest_colour(make_image):
-    overlay = pixels(heatmap_overlay(make_image((0, 0, 0)), -np.ones((2, 2), np.float32)))
-    np.testing.assert_allclose(overlay.reshape(-1, 3), np.tile(blend((0, 0, 0), 0.0), (256, 1)), atol=1)
+    drawn = overlaid(make_image((0, 0, 0)), -np.ones((2, 2), np.float32))
+    np.testing.assert_allclose(drawn.reshape(-1, 3), np.tile(blend((0, 0, 0), 0.0), (256, 1)), atol=1)
 
 
 @pytest.mark.parametrize("heatmap", [np.zeros(4), np.full((2, 2), np.nan), np.zeros((0, 4))])
 def test_maps_that_are_none_are_refused(make_image, heatmap):
     with pytest.raises(ValueError, match="heatmap: must be finite"):
-        heatmap_overlay(make_image((0, 0, 0)), heatmap)
+        overlaid(make_image((0, 0, 0)), heatmap)
 
 
 def overlays_of(make_image, values, scale, spectral=False):
@@ -57,7 +62,7 @@ def overlays_of(make_image, values, scale, spectral=False):
     with Image.open(io.BytesIO(make_image((0, 0, 0), (heatmap.shape[1] * 4, 4)))) as image:
         stream = io.BytesIO()
         image.resize((heatmap.shape[1], 1)).save(stream, "PNG")
-    return pixels(heatmap_overlay(stream.getvalue(), heatmap, scale, spectral))[0]
+    return overlaid(stream.getvalue(), heatmap, scale, spectral)[0]
 
 
 def test_an_absolute_map_has_the_same_colour_for_the_same_value_whatever_else_is_in_it(make_image):
@@ -78,12 +83,12 @@ def test_the_published_map_of_pixels_is_cut_off_at_0_and_1_in_the_colours_of_jet
 def test_the_published_map_is_resized_before_it_is_cut_off(make_image):
     """So a strong value reaches into its neighbours: half-way from -1 to 3 lies 1, not (0 + 1) / 2."""
     heatmap = np.array([[-1.0, 3.0]], np.float32)
-    overlay = pixels(heatmap_overlay(make_image((0, 0, 0), (64, 4)), heatmap, "reference"))
+    drawn = overlaid(make_image((0, 0, 0), (64, 4)), heatmap, "reference")
     centres = (np.arange(64) + 0.5) / 32 - 0.5  # place of each pixel, in columns of the map
     resized = np.interp(centres, [0, 1], [-1.0, 3.0])
     levels = np.clip(255 * resized, 0, 255).astype(np.uint8)
     # 3: float32 and float64 may fall on two sides of a whole number; one step of jet is four levels, halved here.
-    np.testing.assert_allclose(overlay[0], JET(levels, bytes=True)[:, :3] / 2.0, atol=3)
+    np.testing.assert_allclose(drawn[0], JET(levels, bytes=True)[:, :3] / 2.0, atol=3)
 
 
 def test_the_published_map_of_spectra_is_relative_to_its_own_maximum(make_image):
@@ -102,9 +107,11 @@ def test_every_scale_is_an_option_of_the_command_and_the_other_way_round(capsys)
     assert all(scale in message for scale in get_args(Scale))
 
 
-def test_an_undecodable_image_is_refused(undecodable):
-    with pytest.raises(ValueError, match="cannot be decoded"):
-        heatmap_overlay(undecodable, np.zeros((2, 2)))
+def test_an_image_that_can_no_longer_be_decoded_is_refused_by_name(tmp_path, make_image, undecodable):
+    row = row_of(tmp_path / "x.png", make_image)
+    row.path.write_bytes(undecodable)
+    with pytest.raises(ValueError, match=r"x\.png: cannot be decoded"):
+        write_heatmaps(row, tmp_path / "out")
 
 
 def test_files_of_equal_names_get_pictures_of_their_own(tmp_path, server, make_image):
@@ -180,6 +187,61 @@ def test_pictures_that_would_overwrite_each_other_are_refused_by_both_names():
     check_names(paths[1:], PictureStyle(source_tags=True))
     check_names(paths, PictureStyle())
     assert all(picture_name(one) != picture_name(other) for one, other in itertools.combinations(paths, 2))
+
+
+# What each EXIF orientation makes of the rows and columns as stored, by the standard.
+UPRIGHT = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+def four_colours():
+    """64 x 128 pixels, a colour in each quarter, along the blocks of a JPEG."""
+    colours = np.array([[(200, 0, 0), (0, 200, 0)], [(0, 0, 200), (200, 200, 0)]], np.uint8)
+    return colours.repeat(32, axis=0).repeat(64, axis=1)
+
+
+def picture_of_file(path, image_format, stored, orientation):
+    """Draws a picture of a file with a map over all of it; returns the panels of the image and of the map."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(image_format, {})
+    Image.fromarray(stored).save(path, image_format, exif=exif, **options)
+    answer = Answer(0.9, {}, "unknown_generator", Heatmaps(np.zeros((2, 2), np.float32), {}))
+    picture = pixels(write_heatmaps(Row(path, answer), path.parent / "out").read_bytes())[18:]
+    return picture[:, :256].astype(int), picture[:, 262:].astype(int)
+
+
+def fitted(image):
+    """As large as a panel; below it the canvas is white."""
+    scale = 256 // max(image.shape[:2])
+    return image.repeat(scale, axis=0).repeat(scale, axis=1).astype(int)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_photograph_is_drawn_upright_as_its_heatmap_is(tmp_path, orientation):
+    stored = four_colours()
+    expected = fitted(UPRIGHT[orientation](stored))
+    height, width = expected.shape[:2]
+    image, drawn = picture_of_file(tmp_path / "x.jpg", "JPEG", stored, orientation)
+    np.testing.assert_allclose(image[:height, :width], expected, atol=6)  # what the compression changes
+    lowest = np.array(TURBO(0, bytes=True)[:3])
+    np.testing.assert_allclose(drawn[:height, :width], (expected + lowest) / 2, atol=4)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+def test_the_orientation_of_other_formats_is_left_as_the_servable_leaves_it(tmp_path, image_format):
+    stored = four_colours()
+    image, _ = picture_of_file(tmp_path / f"x.{image_format.lower()}", image_format, stored, 6)
+    expected = fitted(stored)
+    np.testing.assert_array_equal(image[: expected.shape[0], : expected.shape[1]], expected)
 
 
 def test_a_row_without_heatmaps_is_refused_with_the_reason(tmp_path):

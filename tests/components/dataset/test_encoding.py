@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from components.dataset.compression import describe_compression
+from components.dataset.encoding import encode_alike
 from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
-from components.dataset.recompress import encode_alike
 from components.examples import names
 from tests.support.given_files import records, tree_of_formats
 from tests.support.images import central_window, noise

@@ -1,6 +1,6 @@
 """The four perturbations as the published implementation applies them, quirks included, to reproduce its numbers.
 
-Published models and scores were made with these, which differ from what the papers state (for that, see perturb.py):
+Published models and scores were made with these, which differ from what the papers state (see perturbations.py):
 
     blur   sigma is 4 whatever the kernel, as a border constant is passed for it
     crop   as stated; rows and columns are cut by the same fraction, which need not be centred
@@ -19,15 +19,15 @@ x86 packages). Without IPP, OpenCV uses 11-bit coefficients and differs by one g
 Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777), published code; Frank et al. 2020, whose code it builds on.
 """
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
+from components.dataset.encoding import encode_jpeg
 from components.dataset.parameters import PerturbMode
-from components.dataset.perturb import BLUR_KERNELS, ORDER, Perturbation
+from components.dataset.perturbations import ORDER, Perturbation, cut, draw_strength, names_of
 from components.dataset.seeds import key_of
+from serving.decoding import decode
 
 _BLUR_SIGMA = 4.0
 _BLUR_BITS = 8  # of the fraction in OpenCV's fixed-point kernels
@@ -65,32 +65,22 @@ def draw_reference(mode: PerturbMode, random: np.random.RandomState) -> tuple[Re
     Returns:
         The perturbations in the order they are to be applied, possibly none.
     """
-    names = {"none": (), "multi": ORDER}.get(mode, (mode,))
-    return tuple(draw_strength(name, random) for name in names if random.random_sample() >= 0.5)
+    return tuple(draw_reference_perturbation(name, random) for name in names_of(mode) if random.random_sample() >= 0.5)
 
 
-def draw_strength(name: str, random: np.random.RandomState) -> ReferencePerturbation:
-    """Draws how strong a perturbation is (and where, for crop).
+def draw_reference_perturbation(name: str, random: np.random.RandomState) -> ReferencePerturbation:
+    """Draw the strength of a perturbation (and the place, for crop).
 
     Args:
-        name: one of ORDER.
-        random: the image's own stream.
+        name: One of ORDER.
+        random: The image's own stream.
 
     Raises:
         ValueError: if the name is none of ORDER.
     """
-    match name:
-        case "blur":
-            return ReferencePerturbation(name, float(random.choice(BLUR_KERNELS)))
-        case "crop":
-            fraction = float(random.uniform(0.05, 0.2))
-            above, left = random.random_sample(2)
-            return ReferencePerturbation(name, fraction, (float(above), float(left)))
-        case "jpeg":
-            return ReferencePerturbation(name, float(random.randint(10, 75)))  # 75 excluded
-        case "noise":
-            return ReferencePerturbation(name, float(random.uniform(5, 20)))
-    raise ValueError(f"perturbation: must be one of {', '.join(ORDER)}, got {name!r}.")
+    value = draw_strength(name, random)
+    above, left = random.random_sample(2) if name == "crop" else (0.0, 0.0)
+    return ReferencePerturbation(name, value, (float(above), float(left)))
 
 
 def apply_reference(
@@ -157,10 +147,7 @@ def crop_and_resize(pixels: np.ndarray, fraction: float, position: tuple[float, 
         with IPP, but for about one value in five million, which lies half-way and is rounded to the other side.
     """
     height, width = pixels.shape[:2]
-    cut_rows, cut_columns = int(height * fraction), int(width * fraction)
-    top, left = int(cut_rows * position[0]), int(cut_columns * position[1])
-    kept = pixels[top : height - (cut_rows - top), left : width - (cut_columns - left)]
-    return _resize_bicubic(kept, height, width)
+    return _resize_bicubic(cut(pixels, fraction, position), height, width)
 
 
 def compress(pixels: np.ndarray) -> np.ndarray:
@@ -172,10 +159,7 @@ def compress(pixels: np.ndarray) -> np.ndarray:
     Returns:
         uint8 array of the same shape, red and blue in their places again.
     """
-    buffer = io.BytesIO()
-    swapped = np.ascontiguousarray(pixels[..., ::-1])
-    Image.fromarray(swapped).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling="4:2:0")
-    return np.ascontiguousarray(np.asarray(Image.open(buffer))[..., ::-1])
+    return np.ascontiguousarray(np.asarray(decode(encode_jpeg(pixels[..., ::-1], _JPEG_QUALITY)))[..., ::-1])
 
 
 def add_noise(pixels: np.ndarray, deviation: float, random: np.random.RandomState) -> np.ndarray:

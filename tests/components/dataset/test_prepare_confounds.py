@@ -126,7 +126,7 @@ def test_a_dataset_that_stands_is_judged_by_todays_limit_and_not_written_again(j
 
 
 def test_the_figures_do_not_depend_on_the_number_of_workers(jpeg_against_png, tmp_path, monkeypatch):
-    monkeypatch.setattr("components.dataset.prepare._FEWEST_FOR_A_POOL", 1)
+    monkeypatch.setattr("components.dataset.pool._FEWEST_FOR_A_POOL", 1)
     one, two = (
         prepare(jpeg_against_png, tmp_path / str(workers), parameters(workers=workers, recompress=90)).to_dict()
         for workers in (1, 2)

@@ -7,11 +7,11 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage
 
-from components.dataset import prepare as prepare_module
+from components.dataset import pool
 from components.dataset.parameters import PreparationParameters
-from components.dataset.perturb import ORDER
+from components.dataset.perturbations import ORDER
 from components.dataset.prepare import prepare
-from components.dataset.reference_perturb import (
+from components.dataset.reference_perturbations import (
     ReferencePerturbation,
     add_noise,
     apply_reference,
@@ -19,7 +19,7 @@ from components.dataset.reference_perturb import (
     compress,
     crop_and_resize,
     draw_reference,
-    draw_strength,
+    draw_reference_perturbation,
     reference_stream,
 )
 from components.examples import names
@@ -57,7 +57,7 @@ def test_every_golden_picture_is_reproduced_bit_for_bit(shared_folder, name):
     assert len(cases) == 3
     for case in cases:
         random = np.random.RandomState(case["seed"])
-        perturbation = draw_strength(name, random)
+        perturbation = draw_reference_perturbation(name, random)
         pixels = apply_reference(read_pixels(golden / "images" / case["image"]), (perturbation,), random)
         expected = read_pixels(golden / "augment" / f"{case['image'].removesuffix('.png')}__{name}.png")
         # The published parameter of crop is in percent.
@@ -100,7 +100,7 @@ def test_multi_draws_each_of_the_four_independently_and_in_order():
 def test_none_draws_nothing_and_an_unknown_name_is_refused():
     assert draw_reference("none", reference_stream("x")) == ()
     with pytest.raises(ValueError, match="must be one of blur, crop, jpeg, noise, got 'sharpen'"):
-        draw_strength("sharpen", reference_stream("x"))
+        draw_reference_perturbation("sharpen", reference_stream("x"))
     with pytest.raises(ValueError, match="must be one of blur, crop, jpeg, noise, got 'sharpen'"):
         apply_reference(noise(1), (ReferencePerturbation("sharpen", 1.0),), reference_stream("x"))
 
@@ -173,7 +173,7 @@ def test_an_image_stream_depends_on_all_of_its_parts_and_nothing_else():
 
 
 def test_a_reference_dataset_has_the_same_bytes_with_one_worker_and_with_two(make_tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_module, "_FEWEST_FOR_A_POOL", 1)
+    monkeypatch.setattr(pool, "_FEWEST_FOR_A_POOL", 1)
     root = make_tree({"real/real_a": 20, "fake/gan_a": 20})
     made = {}
     for workers in (1, 2):
