@@ -7,8 +7,7 @@ from google.protobuf import json_format
 
 from components.errors import StepRefusedError
 from pipeline.cluster import planning
-from pipeline.cluster.plan import graph_digest, plan_file, read_plan, run_folder, upstream_nodes
-from pipeline.cluster.planning import compile_ir, make_plan
+from pipeline.cluster.plan import compile_ir, graph_digest, make_plan, plan_file, read_plan, run_folder, upstream_nodes
 from pipeline.config.schema import ConfigurationError, validate_config
 from tests.support.images import REAL, SMOOTH, STRIPES
 from tests.support.small_dataset import prepare_small
