@@ -20,8 +20,17 @@ from components.metrics.confusion import verdict_confusion
 from components.metrics.open_set_turns import OpenSetEvaluation
 from components.servable.assembly import read_assembly
 from components.training import artifacts
-from pipeline.config import nodes as node_names
-from pipeline.config.nodes import PRIMARY, trainer_of
+from pipeline.config.nodes import (
+    ASSEMBLER,
+    EXAMPLE_GEN,
+    EXAMPLE_VALIDATOR,
+    LEAVE_ONE_OUT,
+    PRIMARY,
+    PUSHER,
+    baseline_trainer,
+    evaluator_of,
+    trainer_of,
+)
 from pipeline.config.schema import PipelineConfig
 from pipeline.graph.selection import baseline_runs, baseline_sources
 from pipeline.metadata.lineage import NodeRecord, OutputArtifact, read_run
@@ -81,7 +90,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         for name in (PRIMARY, *(source.name for source in config.sources))
         if (report := model_report(config, records, name)) is not None
     ]
-    pushed = _output(records, node_names.PUSHER, "pushed_model")
+    pushed = _output(records, PUSHER, "pushed_model")
     servable = str(pushed.properties["pushed_destination"]) if pushed else None
     data = _data_report(config, records)
     return RunReport(
@@ -126,7 +135,7 @@ def model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], name
         return None
     description = artifacts.read_description(model.path)
     history = artifacts.read_history(run.path)
-    evaluator = node_names.evaluator_of(name)
+    evaluator = evaluator_of(name)
     blessing, evaluation = (_output(records, evaluator, key) for key in ("blessing", "evaluation"))
     metrics = overall_metrics(evaluation.path) if evaluation else {}
     limits = config.evaluation.detection if name == PRIMARY else config.evaluation.attribution
@@ -150,7 +159,7 @@ def model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], name
 
 
 def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> DataReport | None:
-    examples = _output(records, node_names.EXAMPLE_GEN, "examples")
+    examples = _output(records, EXAMPLE_GEN, "examples")
     if examples is None:
         return None
     span = int(examples.properties.get("span", 0))
@@ -175,7 +184,7 @@ def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> D
 
 def _confounds(records: Mapping[str, NodeRecord]) -> list[str]:
     """Returns what the check on data found to tell real from fake beside the picture."""
-    checked = _output(records, node_names.EXAMPLE_VALIDATOR, "anomalies")
+    checked = _output(records, EXAMPLE_VALIDATOR, "anomalies")
     path = None if checked is None else checked.path / CONFOUNDS_FILE
     return json.loads(path.read_text())["warnings"] if path is not None and path.is_file() else []
 
@@ -226,7 +235,7 @@ def _confusion(
     config: PipelineConfig, records: Mapping[str, NodeRecord]
 ) -> tuple[list[str], list[str], np.ndarray] | None:
     """Counts the verdicts of the assembled servable."""
-    assembled = _output(records, node_names.ASSEMBLER, "model")
+    assembled = _output(records, ASSEMBLER, "model")
     if assembled is None:
         return None
     sources = list(read_assembly(assembled.path).heads)
@@ -238,14 +247,14 @@ def _confusion(
 
 
 def _open_set(records: Mapping[str, NodeRecord]) -> OpenSetEvaluation | None:
-    evaluation = _output(records, node_names.LEAVE_ONE_OUT, "evaluation")
+    evaluation = _output(records, LEAVE_ONE_OUT, "evaluation")
     return read_evaluation(evaluation.path) if evaluation else None
 
 
 def _baselines(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> list[BaselineReport]:
     reports = []
     for baseline, source in baseline_runs(config):
-        trainer = node_names.baseline_trainer(baseline.architecture, baseline.task, source)
+        trainer = baseline_trainer(baseline.architecture, baseline.task, source)
         model, run = (_output(records, trainer, key) for key in ("model", "model_run"))
         if model is None or run is None:
             continue
@@ -320,7 +329,7 @@ def _digests(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> dict[
         "training code": source_digest("components.trainer.executor"),
         "preprocessing code": source_digest("components.features.preprocessing"),
     }
-    examples = _output(records, node_names.EXAMPLE_GEN, "examples")
+    examples = _output(records, EXAMPLE_GEN, "examples")
     if examples is not None:
         digests["examples"] = str(examples.properties.get("input_fingerprint", ""))
         path = config.dataset / f"span-{examples.properties.get('span', 0)}" / "manifest.json"
