@@ -28,6 +28,7 @@ class _LocalRunner(tfx_runner.IrBasedRunner, abc.ABC):
     """
 
     name: Runner
+    run_id_format: str  # of TFX's runner of the same name
 
     def __init__(self, launches: Launches) -> None:
         self._launches = launches
@@ -47,17 +48,15 @@ class _LocalRunner(tfx_runner.IrBasedRunner, abc.ABC):
         """
         if run_options is not None:
             raise ValueError(f"run_options: must be None, got {run_options}. Partial runs are not supported.")
-        run_id = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.new_run_id()}
-        runtime_parameter_utils.substitute_runtime_parameter(pipeline, run_id)
+        run_id = datetime.now().strftime(self.run_id_format)
+        runtime_parameter_utils.substitute_runtime_parameter(
+            pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+        )
         with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: self.name}):
-            self.run_nodes(pipeline)
+            self._run_nodes(pipeline, run_id)
 
     @abc.abstractmethod
-    def new_run_id(self) -> str:
-        """Return an identifier in the form of TFX's runner of the same name."""
-
-    @abc.abstractmethod
-    def run_nodes(self, ir: pipeline_pb2.Pipeline) -> None:
+    def _run_nodes(self, ir: pipeline_pb2.Pipeline, run_id: str) -> None:
         """Launch every node once its upstream nodes have ended."""
 
 
@@ -65,11 +64,10 @@ class LocalRunner(_LocalRunner):
     """Launches one node after the other, as TFX's LocalDagRunner."""
 
     name: Runner = "local"
+    run_id_format = "%Y-%m-%dT%H:%M:%S.%f"
 
-    def new_run_id(self) -> str:  # noqa: D102 (inherited)
-        return datetime.now().isoformat()
-
-    def run_nodes(self, ir: pipeline_pb2.Pipeline) -> None:  # noqa: D102 (inherited)
+    def _run_nodes(self, ir: pipeline_pb2.Pipeline, run_id: str) -> None:
+        del run_id
         for node in ir.nodes:  # in topological order
             self._launches.launch(ir, node.pipeline_node.node_info.id)
 
@@ -78,12 +76,9 @@ class BeamRunner(_LocalRunner):
     """Launches nodes as elements of a Beam pipeline, as TFX's BeamDagRunner."""
 
     name: Runner = "beam"
+    run_id_format = "%Y%m%d-%H%M%S.%f"
 
-    def new_run_id(self) -> str:  # noqa: D102 (inherited)
-        return datetime.now().strftime("%Y%m%d-%H%M%S.%f")
-
-    def run_nodes(self, ir: pipeline_pb2.Pipeline) -> None:  # noqa: D102 (inherited)
-        run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
+    def _run_nodes(self, ir: pipeline_pb2.Pipeline, run_id: str) -> None:
         # Beam's default runner would look for a Go binary on the network first, and only then fall back to this one.
         with _reachable(run_id, self._launches, ir), beam.Pipeline(runner="FnApiRunner") as graph:
             root = graph | "CreateRoot" >> beam.Create([None])
