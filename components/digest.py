@@ -50,7 +50,7 @@ def import_closure(*modules: str) -> dict[str, Path]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Yields the modules of ours that a file imports, anywhere in it."""
+    """Yield the modules of ours that run when a file is imported, and those that its functions import."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             candidates = [alias.name for alias in node.names]
@@ -59,7 +59,10 @@ def _imports(path: Path) -> Iterator[str]:
             candidates = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        yield from (name for name in candidates if _file_of(name))
+        for name in candidates:
+            parts = name.split(".")
+            # An import runs the packages above a module as well.
+            yield from filter(_file_of, (".".join(parts[:depth]) for depth in range(1, len(parts) + 1)))
 
 
 def _file_of(module: str) -> Path | None:

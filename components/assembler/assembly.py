@@ -1,19 +1,17 @@
 """From trained modules to one servable: which heads go in, and why others do not."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import StepRefusedError
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
+from components.servable.assembly import Assembly, write_assembly
 from components.servable.export import export_servable
 from components.servable.operating_points import OperatingPoints
 from components.training import artifacts
-
-ASSEMBLY_FILE = "assembly.json"
 
 
 @dataclass(frozen=True)
@@ -29,21 +27,6 @@ class Candidate:
     model: Path
     blessed: bool
     robust: bool = True
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """What a servable is made of.
-
-    Attributes:
-        primary: folder of the primary module's artifact.
-        heads: source -> folder of its head's artifact, in the order of the outputs.
-        left_out: sources whose head was not blessed.
-    """
-
-    primary: str
-    heads: Mapping[str, str]
-    left_out: Sequence[str]
 
 
 def assemble(
@@ -103,10 +86,5 @@ def assemble(
         {source: str(model) for source, model in blessed.items()},
         [source for source in heads if source not in blessed],
     )
-    (folder / ASSEMBLY_FILE).write_text(json.dumps(asdict(assembly), indent=2) + "\n")
+    write_assembly(folder, assembly)
     return assembly
-
-
-def read_assembly(folder: Path) -> Assembly:
-    """Reads assembly.json of an assembled Model artifact."""
-    return Assembly(**json.loads((folder / ASSEMBLY_FILE).read_text()))

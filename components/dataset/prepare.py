@@ -6,7 +6,6 @@ memory does not grow with the images, and the result does not depend on the numb
 directory and renamed at the end: a span is either whole or not there.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,6 +30,7 @@ from components.dataset.shards import write_splits
 from components.dataset.splits import SPLITS, TRAINED_SPLITS, assign_splits, drop_duplicates
 from components.dataset.tree import Candidate, Rejection, Tree, scan_tree
 from components.errors import StepRefusedError
+from serving import atomic
 
 _CHECKED_AT_A_TIME = 32
 
@@ -76,44 +76,40 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
     confounds = _report_confounds(_measure_confounds(splits), parameters)
     totals, sources = count_sources(tree, rejections, [duplicate for duplicate, _ in duplicates], splits)
 
-    out.mkdir(parents=True, exist_ok=True)
-    unfinished = out / f".span-{parameters.span}.partial"  # does not match "span-*", which the pipeline reads
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    written, encoded_bytes, perturbed = write_splits(images, unfinished, splits, parameters, progress)
-    manifest = Manifest(
-        format_version=FORMAT_VERSION,
-        span=parameters.span,
-        parameters=_what_counts(parameters),
-        inputs_digest=_digest_inputs(tree, hashes),
-        digest=digest_of_splits(splits),
-        totals=totals,
-        sources=sources,
-        splits=written,
-        perturbed=perturbed,
-        bytes={
-            "given": sum(image.file_bytes for split in SPLITS for image in splits[split]),
-            "encoded_images": encoded_bytes,
-            "dataset": sum(split["bytes"] for split in written.values()),
-        },
-        rejected=[RejectedFile(item.path, item.reason.value, item.detail) for item in rejections],
-        duplicates=[
-            {"path": duplicate.path, "duplicate_of": first.path}
-            for duplicate, first in sorted(duplicates, key=lambda pair: pair[0].path)
-        ],
-        ignored=sorted(item.path for item in tree.ignored),
-        images={
-            name: [
-                {"path": image.path, "source": image.source.name, "sha256": image.content_sha256}
-                for image in sorted(splits[name], key=lambda image: image.path)
-            ]
-            for name in SPLITS
-        },
-        confounds=confounds,
-        warnings=[*_warnings(sources, parameters), *confounds["warnings"]],
-    )
-    manifest.save(unfinished)
-    unfinished.rename(span)
+    with atomic.create_directory(span, sole_writer=True) as unfinished:
+        written, encoded_bytes, perturbed = write_splits(images, unfinished, splits, parameters, progress)
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            span=parameters.span,
+            parameters=_what_counts(parameters),
+            inputs_digest=_digest_inputs(tree, hashes),
+            digest=digest_of_splits(splits),
+            totals=totals,
+            sources=sources,
+            splits=written,
+            perturbed=perturbed,
+            bytes={
+                "given": sum(image.file_bytes for split in SPLITS for image in splits[split]),
+                "encoded_images": encoded_bytes,
+                "dataset": sum(split["bytes"] for split in written.values()),
+            },
+            rejected=[RejectedFile(item.path, item.reason.value, item.detail) for item in rejections],
+            duplicates=[
+                {"path": duplicate.path, "duplicate_of": first.path}
+                for duplicate, first in sorted(duplicates, key=lambda pair: pair[0].path)
+            ],
+            ignored=sorted(item.path for item in tree.ignored),
+            images={
+                name: [
+                    {"path": image.path, "source": image.source.name, "sha256": image.content_sha256}
+                    for image in sorted(splits[name], key=lambda image: image.path)
+                ]
+                for name in SPLITS
+            },
+            confounds=confounds,
+            warnings=[*_warnings(sources, parameters), *confounds["warnings"]],
+        )
+        manifest.save(unfinished)
     return manifest
 
 

@@ -1,1 +1,1 @@
-"""Metrics, operating points, thresholds for blessing, plots and the report."""
+"""Evaluator nodes: metrics, slices and gates of one model, and what an evaluation wrote."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.dataset.pool import Progress
 from components.published_data.layouts import LAYOUTS, FoundSource, find_sources, require_complete
+from serving import atomic
 
 # Why a file system refuses a hard link that is no failure: other device, not allowed, too many of them, unknown to it.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -112,21 +113,19 @@ def arrange(
     for item in found:
         if item.folder is not None and out.resolve().is_relative_to(item.folder.resolve()):
             raise ValueError(f"{out}: lies inside the downloaded folder {item.folder}. Choose a directory outside.")
-    unfinished = out.parent / f".{out.name}.partial"
-    shutil.rmtree(unfinished, ignore_errors=True)
     total = sum(len(item.images[:wanted]) for item in found)
     linked = done = 0
-    for item in found:
-        if item.folder is None:
-            continue
-        for image in item.images[:wanted]:
-            target = unfinished / item.source.directory / image
-            target.parent.mkdir(parents=True, exist_ok=True)
-            linked += _place(item.folder / image, target, copy)
-            done += 1
-            if progress is not None:
-                progress(done, total, item.source.name)
-    unfinished.rename(out)
+    with atomic.create_directory(out, sole_writer=True) as unfinished:
+        for item in found:
+            if item.folder is None:
+                continue
+            for image in item.images[:wanted]:
+                target = unfinished / item.source.directory / image
+                target.parent.mkdir(parents=True, exist_ok=True)
+                linked += _place(item.folder / image, target, copy)
+                done += 1
+                if progress is not None:
+                    progress(done, total, item.source.name)
     sources = tuple(_account(item, wanted) for item in found)
     return Arrangement(name, str(out), wanted, sources, linked, total - linked)
 

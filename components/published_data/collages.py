@@ -5,7 +5,6 @@ format left in them. A sheet that cannot be cut is refused by name, and the rest
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from components.dataset.parameters import PILLOW_PIXEL_LIMIT
 from components.dataset.pool import Progress, ordered_map
 from components.dataset.tree import EXTENSIONS, Reason, is_clutter, printable
 from components.parameters import Parameters
+from serving import atomic
 
 _MOST_BYTES = 1 << 30  # of a sheet
 _SHOWN = 3  # refused sheets that an error names
@@ -101,29 +101,25 @@ def split_collages(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: exists and is not empty. Choose another directory, or delete this one.")
     sheets, refused = _find_sheets(collages, out)
-    unfinished = out.parent / f".{out.name}.partial"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     cut: list[CutSheet] = []
     tiles = 0
-    results = ordered_map(partial(_cut_sheet, unfinished, parameters), list(enumerate(sheets)), parameters.workers)
-    for index, (path, result) in enumerate(zip(sheets, results, strict=True)):
-        if isinstance(result, RefusedSheet):
-            refused.append(result)
-        else:
-            # Workers number the tiles of one sheet; only here is it known how many came before.
-            for number in range(result):
-                _tile(unfinished / str(index), number).rename(_tile(unfinished, tiles + number))
-            (unfinished / str(index)).rmdir()
-            cut.append(CutSheet(printable(str(path)), tiles, result))
-            tiles += result
-        if progress is not None:
-            progress(index + 1, len(sheets), printable(path.name))
-    if not tiles:
-        shutil.rmtree(unfinished)
-        reasons = "".join(f"\n  {item.path}: {item.detail}" for item in refused[:_SHOWN])
-        raise ValueError(f"none of {len(refused)} files can be cut into tiles of {parameters.tile} px:{reasons}")
-    unfinished.rename(out)
+    with atomic.create_directory(out, sole_writer=True) as unfinished:
+        results = ordered_map(partial(_cut_sheet, unfinished, parameters), list(enumerate(sheets)), parameters.workers)
+        for index, (path, result) in enumerate(zip(sheets, results, strict=True)):
+            if isinstance(result, RefusedSheet):
+                refused.append(result)
+            else:
+                # Workers number the tiles of one sheet; only here is it known how many came before.
+                for number in range(result):
+                    _tile(unfinished / str(index), number).rename(_tile(unfinished, tiles + number))
+                (unfinished / str(index)).rmdir()
+                cut.append(CutSheet(printable(str(path)), tiles, result))
+                tiles += result
+            if progress is not None:
+                progress(index + 1, len(sheets), printable(path.name))
+        if not tiles:
+            reasons = "".join(f"\n  {item.path}: {item.detail}" for item in refused[:_SHOWN])
+            raise ValueError(f"none of {len(refused)} files can be cut into tiles of {parameters.tile} px:{reasons}")
     return CollageSummary(str(out), tiles, tuple(cut), tuple(refused))
 
 

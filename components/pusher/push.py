@@ -1,7 +1,7 @@
 """Pushing a version so that a server never sees half of it.
 
-A version directory is copied under a name that servers ignore (they look at whole numbers only) and then renamed,
-which the file system does at once. A killed push leaves a folder that the next push removes.
+A version directory is written under a name that servers ignore (they look at whole numbers only) and then renamed. A
+killed push leaves a directory that the next push removes.
 """
 
 import json
@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-_STAGING_PREFIX = ".pushing-"
+from serving import atomic
+
 LINEAGE_FILE = "assets.extra/lineage.json"
 
 
@@ -33,21 +34,21 @@ def push_version(servable: Path, base: Path, lineage: dict[str, str], beside: Ma
     if not (servable / "saved_model.pb").is_file():
         raise ValueError(f"{servable}: holds no saved_model.pb; only a SavedModel can be pushed.")
     base.mkdir(parents=True, exist_ok=True)
-    for leftover in base.glob(f"{_STAGING_PREFIX}*"):
+    for leftover in base.glob(f"{atomic.SOLE_PREFIX}*"):  # of a killed push, which had another version
         shutil.rmtree(leftover)
     newest = max((int(child.name) for child in base.iterdir() if child.name.isdigit()), default=0)
     if newest and read_lineage(base / str(newest)) == lineage:
         return base / str(newest)
     version = max(int(time.time()), newest + 1)
-    staging = base / f"{_STAGING_PREFIX}{version}"
-    shutil.copytree(servable, staging)
-    lineage_file = staging / LINEAGE_FILE
-    lineage_file.parent.mkdir(exist_ok=True)
-    lineage_file.write_text(json.dumps(lineage, indent=2) + "\n")
-    for place, file in (beside or {}).items():
-        (staging / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, staging / place)
-    return staging.rename(base / str(version))
+    with atomic.create_directory(base / str(version), sole_writer=True) as staging:
+        shutil.copytree(servable, staging, dirs_exist_ok=True)
+        lineage_file = staging / LINEAGE_FILE
+        lineage_file.parent.mkdir(exist_ok=True)
+        lineage_file.write_text(json.dumps(lineage, indent=2) + "\n")
+        for place, file in (beside or {}).items():
+            (staging / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, staging / place)
+    return base / str(version)
 
 
 def read_lineage(version: Path) -> dict[str, str] | None:

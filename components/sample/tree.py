@@ -7,7 +7,6 @@ and tested without downloading anything.
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -20,6 +19,7 @@ from components.dataset.pool import chunks, ordered_map
 from components.dataset.seeds import stream
 from components.sample.camera import CAMERAS, photograph
 from components.sample.generators import DEFAULT_GENERATORS, GENERATORS, build_generator, synthesise
+from serving import atomic
 
 MARKER = "sample.json"  # written last: its presence says that the tree is complete, its content what it was made of
 _FORMAT_VERSION = 1  # raise it whenever the same parameters give other images
@@ -93,20 +93,18 @@ def write_sample_tree(
             "Choose another directory, or delete this one."
         )
 
-    partial_tree = out.parent / f".{out.name}.partial"
-    shutil.rmtree(partial_tree, ignore_errors=True)
-    for source in sources:
-        (partial_tree / source).mkdir(parents=True)
     tasks = [(source, numbers) for source in sources for numbers in chunks(range(per_source), _CHUNK)]
     cores = len(os.sched_getaffinity(0)) if workers is None else workers
     done = 0
-    write = partial(_write_images, partial_tree, size, seed)
-    for (source, numbers), _ in zip(tasks, ordered_map(write, tasks, cores), strict=True):
-        done += len(numbers)
-        if progress is not None:
-            progress(done, per_source * len(sources), source)
-    (partial_tree / MARKER).write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
-    partial_tree.rename(out)
+    with atomic.create_directory(out, sole_writer=True) as tree:
+        for source in sources:
+            (tree / source).mkdir(parents=True)
+        write = partial(_write_images, tree, size, seed)
+        for (source, numbers), _ in zip(tasks, ordered_map(write, tasks, cores), strict=True):
+            done += len(numbers)
+            if progress is not None:
+                progress(done, per_source * len(sources), source)
+        (tree / MARKER).write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
     return summary
 
 

@@ -7,8 +7,6 @@ same one gives the same score.
 """
 
 import re
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from components.features.parameters import InputParameters, Representation
 from components.models.published import PublishedModel, differing_layers, read_published
 from components.servable.export import export_servable
 from components.servable.operating_points import OperatingPoints
-from serving import contract
+from serving import atomic, contract
 
 PUBLISHED_THRESHOLD = 0.5  # of all modules, in the published method
 
@@ -306,15 +304,8 @@ def _export_whole(
     first: PublishedModel,
     heads: dict[str, PublishedModel],
 ) -> None:
-    """Writes under a name that servers ignore, then renames: a servable is there as a whole, or not at all."""
-    servable.parent.mkdir(parents=True, exist_ok=True)
+    """Write a servable whole or not at all."""
     points = OperatingPoints(PUBLISHED_THRESHOLD, dict.fromkeys(heads, PUBLISHED_THRESHOLD))
     modules = {name: model.head for name, model in heads.items() if model.head is not None}
-    staging = Path(tempfile.mkdtemp(prefix=".importing-", dir=servable.parent))
-    try:
+    with atomic.create_directory(servable) as staging:
         export_servable(staging, transform, inputs, first.primary, modules, points)
-        staging.chmod(0o755)  # mkdtemp's directories are for their owner alone; a server may be somebody else
-        staging.replace(servable)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise

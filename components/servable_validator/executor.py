@@ -10,7 +10,7 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.assembler.assembly import read_assembly
+from components.servable.assembly import read_assembly
 from components.servable_validator.parameters import ValidationParameters
 from components.servable_validator.validation import validate
 from components.training import artifacts

@@ -5,7 +5,6 @@ One file, written beside and then renamed: it is whole or it is the one before. 
 
 import json
 import logging
-import os
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from serving import atomic
 
 _STATE_FILE = "state.npz"
 _META = "meta"
@@ -61,12 +62,9 @@ class Checkpoint:
             for number, array in enumerate(getattr(state, part))
         }
         arrays[_META] = np.frombuffer(json.dumps(state.history).encode(), np.uint8)
-        beside = self._folder / f"{_STATE_FILE}.part"
-        with beside.open("wb") as file:
+        path = self._folder / _STATE_FILE
+        with atomic.replace_file(path, sole_writer=True, durable=True) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._folder / _STATE_FILE)
 
     def read(self, like: TrainingState) -> TrainingState | None:
         """Reads the state, if there is one that can be used.

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     with importing():
-        from pipeline.cluster.planning import make_plan
+        from pipeline.cluster.plan import make_plan
 
     try:
         values = json.loads(options.configuration)

@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfx.dsl.compiler import constants
-
-# The launcher before anything parses a plan: it registers the messages that executors are described with.
-from tfx.orchestration import metadata
-from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable import runtime_parameter_utils
 
 from components.errors import StepRefusedError
-from pipeline.cluster.plan import Plan, run_folder, write_whole
+from pipeline.cluster.plan import Plan, run_folder
 from pipeline.config.schema import ConfigurationError
 from pipeline.metadata.store import connection_config
-from pipeline.runs.launches import recorded_launches
+from pipeline.runs.launches import Launches
+from serving import atomic
 
 
 class _Silent:
@@ -44,24 +41,14 @@ def run_node(plan: Plan, node_id: str) -> tuple[str, float]:
         ConfigurationError: if there is no such node.
         Exception: whatever made the node fail.
     """
-    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in plan.ir.nodes}
-    if node_id not in nodes:
-        raise ConfigurationError(f"--node: '{node_id}' is none of this run. Nodes there: {', '.join(nodes)}.")
+    if node_id not in plan.node_ids:
+        raise ConfigurationError(f"--node: '{node_id}' is none of this run. Nodes there: {', '.join(plan.node_ids)}.")
     ir = type(plan.ir)()
     ir.CopyFrom(plan.ir)
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: plan.run_id})
-    (node,) = [node.pipeline_node for node in ir.nodes if node.pipeline_node.node_info.id == node_id]
-    deployment = runner_utils.extract_local_deployment_config(ir)
-    with recorded_launches(_Silent()) as record:
-        launcher.Launcher(
-            pipeline_node=node,
-            mlmd_connection=metadata.Metadata(connection_config(plan.config)),
-            pipeline_info=ir.pipeline_info,
-            pipeline_runtime_spec=ir.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
-            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-        ).launch()
-    return record.states[node_id], record.seconds[node_id]
+    launches = Launches(_Silent())
+    launches.launch(ir, node_id, connection_config(plan.config))
+    return launches.record.states[node_id], launches.record.seconds[node_id]
 
 
 @contextlib.contextmanager
@@ -72,7 +59,7 @@ def kept_cause(plan: Plan, node_id: str) -> Iterator[None]:
         yield
     except Exception as error:
         message = str(error) if isinstance(error, StepRefusedError) else f"{type(error).__name__}: {error}"
-        write_whole(path, json.dumps({"message": message, "refused": isinstance(error, StepRefusedError)}))
+        atomic.write_text(path, json.dumps({"message": message, "refused": isinstance(error, StepRefusedError)}))
         raise
     path.unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ from kfp import dsl
 
 from components.metrics.scores import roc_curve
 from pipeline.cluster.plan import Plan
+from pipeline.config.nodes import evaluated_model
 from pipeline.metadata.lineage import read_run
 from pipeline.metadata.store import open_store
 from pipeline.report.data import RunReport, ScoreSet
@@ -22,13 +23,12 @@ from pipeline.runs.reporting import model_report
 _Artifact = TypeVar("_Artifact", bound=dsl.Artifact)
 
 METRICS, ROC, PAGE, CONFUSION = "metrics", "roc", "page", "confusion"
-_EVALUATOR = "Evaluator."
 _POINTS = 200  # of a curve: what the user interface can draw, and the metadata store hold
 
 
 def has_evaluation(node: str) -> bool:
     """Whether a node's task declares metrics and a curve."""
-    return node.startswith(_EVALUATOR)
+    return evaluated_model(node) is not None
 
 
 class Outputs:
@@ -75,7 +75,7 @@ def write_evaluation(plan: Plan, node: str, executor_input: str) -> None:
         executor_input: as Kubeflow hands it over.
     """
     records = read_run(open_store(plan.config), plan.config.name, plan.run_id)
-    report = model_report(plan.config, records, node.removeprefix(_EVALUATOR))
+    report = model_report(plan.config, records, evaluated_model(node) or node)
     outputs = Outputs(executor_input)
     metrics, roc = outputs.artifact(METRICS, dsl.Metrics), outputs.artifact(ROC, dsl.ClassificationMetrics)
     if report is not None:

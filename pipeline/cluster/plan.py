@@ -8,11 +8,11 @@ run resolves it, compiles the pipeline to TFX's intermediate representation (IR)
 import hashlib
 import json
 import re
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf import json_format
+from tfx.dsl.compiler import compiler
 
 # The runner registers the messages that executors are described with; without it json_format does not know them.
 from tfx.orchestration.local import runner_utils  # noqa: F401 (the import is the point)
@@ -20,6 +20,10 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.errors import StepRefusedError
 from pipeline.config.schema import ConfigurationError, PipelineConfig, validate_config
+from pipeline.graph.pipeline import create_pipeline
+from pipeline.metadata.store import create_store
+from pipeline.runs.inputs import resolve_run
+from serving import atomic
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 
@@ -63,6 +67,11 @@ def plan_file(output_root: Path, run_id: str) -> Path:
     return run_folder(output_root, run_id) / "plan.json"
 
 
+def compile_ir(config: PipelineConfig, earlier_models: dict[str, Path] | None = None) -> pipeline_pb2.Pipeline:
+    """Compile a configuration's pipeline to TFX's intermediate representation, without a password in it."""
+    return compiler.Compiler().compile(create_pipeline(config, earlier_models, with_password=False))
+
+
 def upstream_nodes(ir: pipeline_pb2.Pipeline) -> dict[str, list[str]]:
     """Returns node identifier -> the nodes that it waits for, in topological order."""
     nodes = [node.pipeline_node for node in ir.nodes]
@@ -89,17 +98,36 @@ def read_plan(output_root: Path, run_id: str) -> Plan:
     return Plan(values["run_id"], validate_config(values["configuration"], str(path)), ir)
 
 
-def write_plan(plan: Plan) -> None:
-    """Writes a plan, whole or not at all."""
-    path = plan_file(plan.config.root, plan.run_id)
-    values = {"run_id": plan.run_id, "configuration": plan.config.given(), "ir": json_format.MessageToDict(plan.ir)}
-    write_whole(path, json.dumps(values))
+def make_plan(config: PipelineConfig, run_id: str, span: int | None, graph: str) -> Plan:
+    """Resolve what a run reads, compile its pipeline and write both; return the plan of an earlier attempt if any.
 
+    Args:
+        config: Configuration of the package.
+        run_id: Identifier of the run.
+        span: Number of the span to read instead of the configuration's; None keeps that one.
+        graph: Digest of the graph that the package was compiled from.
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that other pods see whole or not at all, even while another attempt writes it too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not the process's number: in every container that is the same small one.
-    staging = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    staging.write_text(text)
-    staging.replace(path)
+    Returns:
+        The plan. It is written whole or not at all.
+
+    Raises:
+        ConfigurationError: If dataset, span or warm start do not exist.
+        StepRefusedError: If the nodes are not those that the package has tasks for.
+    """
+    if plan_file(config.root, run_id).is_file():
+        return read_plan(config.root, run_id)
+    if span is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"span": span})})
+    resolved, earlier_models = resolve_run(config)
+    create_store(resolved)
+    ir = compile_ir(resolved, earlier_models)
+    if graph_digest(ir) != graph:
+        raise StepRefusedError(
+            f"the package was compiled for other nodes than those of this run ({', '.join(upstream_nodes(ir))}). "
+            "Either its image holds another release: compile the package again with the release in the image. Or a "
+            f"source has span {resolved.data.span} of its own, which is the run's own span now: leave it out there."
+        )
+    plan = Plan(run_id, resolved, ir)
+    values = {"run_id": run_id, "configuration": resolved.given(), "ir": json_format.MessageToDict(ir)}
+    atomic.write_text(plan_file(resolved.root, run_id), json.dumps(values))
+    return plan

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from components.parameters import Parameters
+from pipeline.config.nodes import kind_of
 
 # Kubernetes quantities: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _CPU = r"^([0-9]+(\.[0-9]+)?|[0-9]+m)$"
@@ -144,8 +145,3 @@ class KubeflowParameters(Parameters):
             if key in self.nodes:
                 values |= self.nodes[key].model_dump(exclude_unset=True)
         return TaskParameters.model_validate(values)
-
-
-def kind_of(node: str) -> str:
-    """Returns what a node's identifier says that it is: "SecondaryTrainer" of "SecondaryTrainer.progan_celeba"."""
-    return node.split(".", maxsplit=1)[0]

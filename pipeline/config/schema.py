@@ -26,6 +26,7 @@ from components.training.augmentation_parameters import require_window
 from components.training.parameters import BaselineParameters, TrainingParameters
 from pipeline.config.kubeflow import KubeflowParameters
 from pipeline.config.metadata import MetadataParameters
+from pipeline.config.nodes import PRIMARY
 from pipeline.config.problems import sentence
 from pipeline.config.recipes import RECIPES, RecipeName, with_recipe
 from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
@@ -33,7 +34,6 @@ from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
 ParametersType = TypeVar("ParametersType", bound=Parameters)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-PRIMARY = "primary"  # how the primary module is called beside its heads
 
 
 class ConfigurationError(Exception):

@@ -14,8 +14,6 @@ REPORT/
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +23,7 @@ import numpy as np
 
 from pipeline.evaluate import plots as servable_plots
 from pipeline.evaluate.scores import UNPERTURBED, ServableScores
+from serving import atomic
 
 FORMAT = "genattr evaluation 1"  # how a folder of ours is told from any other
 
@@ -57,35 +56,18 @@ def require_replaceable(folder: Path) -> None:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Gives a hidden folder beside `folder` to write into, and puts it in its place when all went well.
+    """Provide a temporary directory to write into, and put it in the place of `folder` when the block ends.
 
     Args:
-        folder: what is to be made or replaced, as `require_replaceable` allows.
+        folder: Directory that is made or replaced, as `require_replaceable` allows.
 
     Yields:
-        the hidden folder; it is removed if the block fails, and `folder` is then as it was.
+        The temporary directory. It is removed if the block fails, and `folder` is then as it was.
     """
     folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-evaluating-", dir=folder.parent))
-    try:
+    with atomic.replace_directory(folder) as staging:
         yield staging
-        staging.chmod(0o755)  # mkdtemp's folders are for their owner alone; a report is to be shown around
         require_replaceable(folder)  # again: evaluating takes a while
-        if folder.exists():
-            earlier = staging.with_name(f"{staging.name}-replaced")  # as unique as the name it is made from
-            folder.replace(earlier)
-            try:
-                staging.replace(folder)
-            except BaseException:
-                earlier.replace(folder)
-                raise
-            shutil.rmtree(earlier)
-        else:
-            staging.replace(folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
 
 
 def write_scores(folder: Path, scores: ServableScores, refused: Sequence[Mapping[str, str]]) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from tfx.dsl.components.base import base_beam_component, base_component
 
-from pipeline.config.kubeflow import kind_of
+from pipeline.config.nodes import kind_of
 from pipeline.config.schema import PipelineConfig
-from pipeline.graph.names import require_nodes
+from pipeline.graph.selection import require_nodes
 
 _IN_PROCESS_RUNNERS = ("--runner=FnApiRunner", "--runner=DirectRunner")
 

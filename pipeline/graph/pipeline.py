@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tfx.components import Evaluator, Transform
+from tfx.components import Transform
 from tfx.dsl.components.base import base_component
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
@@ -12,7 +12,7 @@ from tfx.types import channel
 
 from components.assembler.component import Assembler, TrainedChannels
 from components.digest import source_digest
-from components.evaluator.eval_config import attribution_config, detection_config, robustness_config
+from components.evaluator.component import attribution_evaluator, detection_evaluator, robustness_evaluator
 from components.leave_one_out.component import LeaveOneOut
 from components.perturbed_examples.component import PerturbedExamples
 from components.pusher.component import AtomicPusher
@@ -20,32 +20,37 @@ from components.reference_statistics.component import ReferenceStatistics
 from components.robustness_scores.component import RobustnessScores
 from components.servable_validator.component import ServableValidator
 from components.trainer.component import BaselineTrainer, PrimaryTrainer, SecondaryTrainer
+from pipeline.config import nodes
 from pipeline.config.schema import PipelineConfig, sources_by_span
 from pipeline.graph.beam import set_beam_arguments
-from pipeline.graph.names import (
-    LEAVE_ONE_OUT,
-    PERTURBED_EXAMPLES,
-    PRIMARY_TRAINER,
-    ROBUSTNESS_EVALUATOR,
-    ROBUSTNESS_SCORES,
-    baseline_runs,
-    baseline_sources,
-    baseline_trainer,
-    head_trainer,
-    left_out_sources,
-)
-from pipeline.graph.spans import Add, CheckedSpan, add_span
+from pipeline.graph.selection import baseline_runs, baseline_sources, left_out_sources
+from pipeline.graph.spans import CheckedSpan, Graph, add_span
 from pipeline.metadata.store import connection_config
 
-
-class _Robustness(NamedTuple):
-    """Perturbed copies of the evaluation split, and whether the primary module is good enough on them."""
-
-    copies: channel.BaseChannel
-    blessing: channel.BaseChannel
-
-
 _PREPROCESSING = "components.features.preprocessing"
+
+
+class _Data(NamedTuple):
+    """Checked examples by span, those of `data.span` once more, and the preprocessing graph made from these."""
+
+    spans: Mapping[int | None, CheckedSpan]
+    main: CheckedSpan
+    transform_graph: channel.BaseChannel
+
+
+class _Primary(NamedTuple):
+    """The trained primary module; with perturbations also the perturbed copies and its blessing on them."""
+
+    trained: TrainedChannels
+    copies: channel.BaseChannel | None = None
+    robustness_blessing: channel.BaseChannel | None = None
+
+
+class _Push(NamedTuple):
+    """The assembled servable, and the node that pushes it."""
+
+    servable: channel.BaseChannel
+    pusher: base_component.BaseComponent
 
 
 def create_pipeline(
@@ -53,45 +58,53 @@ def create_pipeline(
     earlier_models: Mapping[str, Path] | None = None,
     with_password: bool = True,
 ) -> Pipeline:
-    """Builds the TFX pipeline of a configuration.
-
-    Nodes, in order: ImportExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, PrimaryTrainer,
-    Evaluator.primary; with perturbations PerturbedExamples and RobustnessEvaluator; SecondaryTrainer.<source> and
-    Evaluator.<source> for every source; Assembler, ServableValidator, ReferenceStatistics, Pusher. Then, so that no
-    servable is delayed: with perturbations RobustnessScores; LeaveOneOut, where sources take turns as the unknown one;
-    a BaselineTrainer for every baseline. A source with a span of its own reads it through nodes of its own
-    (ImportExampleGen.span-<N> and so on).
+    """Build the TFX pipeline of a configuration.
 
     Args:
-        config: the validated configuration.
-        earlier_models: identifier of a training node -> folder of the Model artifact that it starts from; the others
-            start from scratch.
-        with_password: whether the metadata store's password is part of the pipeline: it must not be in what is
-            written to a file.
+        config: Validated configuration.
+        earlier_models: Identifier of a training node -> directory of the Model artifact that it starts from; nodes that
+            are absent start from scratch.
+        with_password: Whether the metadata store's password becomes part of the pipeline. It must not be part of what
+            is written to a file.
 
     Returns:
-        The pipeline, caching on.
+        The pipeline with caching enabled. Nodes in order: those of `_add_data`, `_add_primary`, `_add_heads`,
+        `_add_push` and `_add_measurements`.
 
     Raises:
-        ConfigurationError: if the configuration names nodes that there are not, or the metadata store's password is
-            not set.
+        ConfigurationError: If the configuration names nodes that do not exist, or the metadata store's password is not
+            set.
     """
-    nodes: list[base_component.BaseComponent] = []
+    graph = Graph(config, {node: str(directory) for node, directory in (earlier_models or {}).items()})
+    data = _add_data(graph)
+    primary = _add_primary(graph, data)
+    heads = _add_heads(graph, data, primary)
+    push = _add_push(graph, data, primary, heads)
+    _add_measurements(graph, data, primary, push)
+    set_beam_arguments(config, graph.nodes)
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(config.root / "pipeline"),
+        components=graph.nodes,
+        enable_cache=True,
+        metadata_connection_config=connection_config(config, with_password),
+    )
 
-    def add(node: base_component.BaseComponent, node_id: str) -> base_component.BaseComponent:
-        nodes.append(node.with_id(node_id))
-        return node
 
+def _add_data(graph: Graph) -> _Data:
+    """Add ImportExampleGen, StatisticsGen, SchemaGen and ExampleValidator of every span, and Transform of the main one.
+
+    A source with a span of its own reads it through nodes of its own (ImportExampleGen.span-<N> and so on).
+    """
+    config = graph.config
     spans: dict[int | None, CheckedSpan] = {}
     for span in sources_by_span(config):
-        suffix = f".span-{span}" if spans else ""
-        spans[span] = add_span(config, span, suffix, add)
-
-    main_examples, schema, main_check = spans[config.data.span]
-    transform = add(
+        spans[span] = add_span(graph, span, f".span-{span}" if spans else "")
+    main = spans[config.data.span]
+    transform = graph.add(
         Transform(
-            examples=main_examples,
-            schema=schema,
+            examples=main.examples,
+            schema=main.schema,
             preprocessing_fn=f"{_PREPROCESSING}.preprocessing_fn",
             # Only the graph and its statistics are wanted: materialised features would take 15 times the images' room.
             splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=[]),
@@ -104,178 +117,148 @@ def create_pipeline(
                 "source_digest": source_digest(_PREPROCESSING),
             },
         ),
-        "Transform",
+        nodes.TRANSFORM,
     )
     # No artifact flows from the check, yet nothing expensive may start on data that it refuses.
-    transform.add_upstream_node(main_check)
-    transform_graph = transform.outputs["transform_graph"]
+    transform.add_upstream_node(main.check)
+    return _Data(spans, main, transform.outputs["transform_graph"])
 
-    def start_of(node_id: str) -> str:
-        return str((earlier_models or {}).get(node_id, ""))
 
-    primary = add(
-        PrimaryTrainer(main_examples, transform_graph, config.input, config.primary, start_of(PRIMARY_TRAINER)),
-        PRIMARY_TRAINER,
-    )
-    primary_evaluator = add(
-        Evaluator(
-            examples=main_examples,
-            model=primary.outputs["model"],
-            eval_config=detection_config(config.evaluation),
-            example_splits=[config.evaluation.split],
-            schema=schema,
+def _add_primary(graph: Graph, data: _Data) -> _Primary:
+    """Add PrimaryTrainer and Evaluator.primary; with perturbations also PerturbedExamples and RobustnessEvaluator."""
+    config, examples = graph.config, data.main.examples
+    trainer = graph.add(
+        PrimaryTrainer(
+            examples, data.transform_graph, config.input, config.primary, graph.start_of(nodes.PRIMARY_TRAINER)
         ),
-        "Evaluator.primary",
+        nodes.PRIMARY_TRAINER,
     )
+    model = trainer.outputs["model"]
+    evaluator = graph.add(
+        detection_evaluator(examples, model, data.main.schema, config.evaluation), nodes.evaluator_of(nodes.PRIMARY)
+    )
+    trained = _trained(trainer, evaluator, examples)
+    if not config.evaluation.perturbations:
+        return _Primary(trained)
+    perturbations = list(config.evaluation.perturbations)
+    copies = graph.add(
+        PerturbedExamples(examples, config.evaluation.split, perturbations, config.input.size), nodes.PERTURBED_EXAMPLES
+    ).outputs["perturbed"]
+    robustness = graph.add(robustness_evaluator(copies, model, config.evaluation), nodes.ROBUSTNESS_EVALUATOR)
+    return _Primary(trained, copies, robustness.outputs["blessing"])
 
-    robustness = _add_robustness(config, main_examples, primary, add)
 
-    heads: dict[str, TrainedChannels] = {}
+def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, TrainedChannels]:
+    """Add SecondaryTrainer.<source> and Evaluator.<source> of every source; return the trained heads by source."""
+    config = graph.config
+    heads = {}
     for source in config.sources:
-        source_examples, _, source_check = spans[config.span_of(source)]
-        node_id = head_trainer(source.name)
-        trainer = add(
+        span = data.spans[config.span_of(source)]
+        node_id = nodes.head_trainer(source.name)
+        trainer = graph.add(
             SecondaryTrainer(
                 source.name,
-                source_examples,
-                transform_graph,
-                primary.outputs["model"],
+                span.examples,
+                data.transform_graph,
+                primary.trained.model,
                 config.input,
                 config.secondary,
                 config.attribution_level,
-                start_of(node_id),
+                graph.start_of(node_id),
             ),
             node_id,
         )
-        trainer.add_upstream_node(source_check)
-        evaluator = add(
-            Evaluator(
-                examples=source_examples,
-                model=trainer.outputs["model"],
-                eval_config=attribution_config(config.evaluation),
-                example_splits=[config.evaluation.split],
-                schema=schema,
-            ),
-            f"Evaluator.{source.name}",
+        trainer.add_upstream_node(span.check)
+        evaluator = graph.add(
+            attribution_evaluator(span.examples, trainer.outputs["model"], data.main.schema, config.evaluation),
+            nodes.evaluator_of(source.name),
         )
-        heads[source.name] = _trained(trainer, evaluator, source_examples)
+        heads[source.name] = _trained(trainer, evaluator, span.examples)
+    return heads
 
-    assembler = add(
+
+def _add_push(graph: Graph, data: _Data, primary: _Primary, heads: Mapping[str, TrainedChannels]) -> _Push:
+    """Add Assembler, ServableValidator, ReferenceStatistics and Pusher."""
+    config, examples = graph.config, data.main.examples
+    assembler = graph.add(
         Assembler(
-            transform_graph,
-            _trained(primary, primary_evaluator, main_examples),
+            data.transform_graph,
+            primary.trained,
             heads,
             config.input,
             str(config.dataset),
             config.attribution_level,
-            robustness.blessing if robustness else None,
+            primary.robustness_blessing,
             config.verdict,
         ),
-        "Assembler",
+        nodes.ASSEMBLER,
     )
-    validator = add(
-        ServableValidator(
-            assembler.outputs["model"],
-            main_examples,
-            primary.outputs["model"],
-            {source: head.model for source, head in heads.items()},
-            config.validation,
-        ),
-        "ServableValidator",
+    servable = assembler.outputs["model"]
+    models = {source: head.model for source, head in heads.items()}
+    validator = graph.add(
+        ServableValidator(servable, examples, primary.trained.model, models, config.validation),
+        nodes.SERVABLE_VALIDATOR,
     )
-    reference = add(
-        ReferenceStatistics(
-            assembler.outputs["model"], main_examples, config.evaluation.split, config.monitoring.reference_images
-        ),
-        "ReferenceStatistics",
+    reference = graph.add(
+        ReferenceStatistics(servable, examples, config.evaluation.split, config.monitoring.reference_images),
+        nodes.REFERENCE_STATISTICS,
     )
     # No artifact flows from the validation, yet nothing is to be measured of a servable that it refuses.
     reference.add_upstream_node(validator)
-    pusher = add(
+    pusher = graph.add(
         AtomicPusher(
-            assembler.outputs["model"],
+            servable,
             validator.outputs["infra_blessing"],
             reference.outputs["statistics"],
             str(config.serving_base),
         ),
-        "Pusher",
+        nodes.PUSHER,
     )
-    if robustness:
-        scores = add(
-            RobustnessScores(assembler.outputs["model"], robustness.copies, config.evaluation.split),
-            ROBUSTNESS_SCORES,
-        )
-        # Nothing flows from the push either: these figures are for the report alone, and no servable is to wait for
-        # them.
-        scores.add_upstream_node(pusher)
+    return _Push(servable, pusher)
 
+
+def _add_measurements(graph: Graph, data: _Data, primary: _Primary, push: _Push) -> None:
+    """Add what the report alone reads: RobustnessScores, LeaveOneOut, and a BaselineTrainer of every baseline.
+
+    No artifact flows from the push to them. They wait for it all the same, so that they delay no servable; baselines
+    stand behind everything else.
+    """
+    config = graph.config
+    if primary.copies is not None:
+        scores = RobustnessScores(push.servable, primary.copies, config.evaluation.split)
+        graph.add(scores, nodes.ROBUSTNESS_SCORES).add_upstream_node(push.pusher)
     if turns := left_out_sources(config):
-        unknown = add(
-            LeaveOneOut(
-                main_examples,
-                transform_graph,
-                primary.outputs["model"],
-                config.input,
-                config.secondary,
-                turns,
-                config.evaluation.split,
-                config.attribution_level,
-            ),
-            LEAVE_ONE_OUT,
+        unknown = LeaveOneOut(
+            data.main.examples,
+            data.transform_graph,
+            primary.trained.model,
+            config.input,
+            config.secondary,
+            turns,
+            config.evaluation.split,
+            config.attribution_level,
         )
-        unknown.add_upstream_node(pusher)
-
-    for baseline, source_name in baseline_runs(config):
-        node_id = baseline_trainer(baseline, source_name)
-        add(
+        graph.add(unknown, nodes.LEAVE_ONE_OUT).add_upstream_node(push.pusher)
+    for baseline, source in baseline_runs(config):
+        node_id = nodes.baseline_trainer(baseline.architecture, baseline.task, source)
+        graph.add(
             BaselineTrainer(
                 baseline,
-                main_examples,
-                transform_graph,
+                data.main.examples,
+                data.transform_graph,
                 config.input,
                 baseline_sources(config),
                 config.attribution_level,
-                start_of(node_id),
-                source=source_name,
+                graph.start_of(node_id),
+                source=source,
             ),
             node_id,
         )
-
-    set_beam_arguments(config, nodes)
-    return Pipeline(
-        pipeline_name=config.name,
-        pipeline_root=str(config.root / "pipeline"),
-        components=nodes,
-        enable_cache=True,
-        metadata_connection_config=connection_config(config, with_password),
-    )
-
-
-def _add_robustness(
-    config: PipelineConfig, examples: channel.BaseChannel, primary: base_component.BaseComponent, add: Add
-) -> _Robustness | None:
-    """Adds the nodes that judge the primary module on perturbed copies; returns None if not asked."""
-    if not config.evaluation.perturbations:
-        return None
-    copies = add(
-        PerturbedExamples(examples, config.evaluation.split, list(config.evaluation.perturbations), config.input.size),
-        PERTURBED_EXAMPLES,
-    )
-    judge = add(
-        Evaluator(
-            examples=copies.outputs["perturbed"],
-            model=primary.outputs["model"],
-            eval_config=robustness_config(config.evaluation),
-            example_splits=[config.evaluation.split],
-        ),
-        ROBUSTNESS_EVALUATOR,
-    )
-    return _Robustness(copies.outputs["perturbed"], judge.outputs["blessing"])
 
 
 def _trained(
     trainer: base_component.BaseComponent, evaluator: base_component.BaseComponent, examples: channel.BaseChannel
 ) -> TrainedChannels:
-    """Returns what the assembler reads of a trained module."""
+    """Return what the assembler reads of a trained module."""
     blessing = evaluator.outputs["blessing"]
     return TrainedChannels(trainer.outputs["model"], blessing, trainer.outputs["model_run"], examples)

@@ -9,6 +9,7 @@ disagree.
 
 import json
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,11 +17,11 @@ from typing import Any
 from kfp import compiler, dsl, kubernetes
 
 from pipeline.cluster.outputs import has_evaluation
-from pipeline.cluster.plan import graph_digest, upstream_nodes
-from pipeline.cluster.planning import compile_ir
+from pipeline.cluster.plan import compile_ir, graph_digest, upstream_nodes
 from pipeline.config.kubeflow import TaskParameters
 from pipeline.config.schema import ConfigurationError, PipelineConfig
-from pipeline.graph.names import require_nodes
+from pipeline.graph.selection import require_nodes
+from serving import atomic
 
 PLAN, REPORT = "plan", "report"  # tasks beside those of TFX's nodes
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 (the device, not a temporary folder)
@@ -48,10 +49,10 @@ def compile_package(config: PipelineConfig, output: Path) -> list[str]:
     ir = compile_ir(config)
     upstream = upstream_nodes(ir)
     require_nodes("kubeflow.nodes", config.kubeflow.nodes, [*upstream, PLAN, REPORT])
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staging = output.with_name(f".{output.name}.partial.yaml")
-    compiler.Compiler().compile(_pipeline(config, upstream, graph_digest(ir)), str(staging))
-    staging.replace(output)
+    with tempfile.TemporaryDirectory() as directory:
+        package = Path(directory) / "package.yaml"  # KFP insists on the suffix
+        compiler.Compiler().compile(_pipeline(config, upstream, graph_digest(ir)), str(package))
+        atomic.write_text(output, package.read_text(encoding="utf-8"))
     return [PLAN, *upstream, REPORT]
 
 

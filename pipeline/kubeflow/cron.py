@@ -1,4 +1,4 @@
-"""Cron expressions as the scheduler of Kubeflow Pipelines reads them: checked, explained in words, evaluated.
+"""Cron expressions as the scheduler of Kubeflow Pipelines reads them: parsed, checked and evaluated.
 
 That scheduler parses with robfig/cron 1.2: six fields, seconds first, in one time zone for the whole installation
 (CRON_SCHEDULE_TIMEZONE, shipped as UTC). Five fields are what people write; it would accept them too, but read the
@@ -13,8 +13,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-
-from pipeline.kubeflow.cron_words import in_words
 
 _DESCRIPTORS = {
     "@yearly": "0 0 1 1 *",
@@ -90,10 +88,6 @@ class CronSchedule:
     weekdays: frozenset[int]
     any_day: bool
     any_weekday: bool
-
-    def in_words(self) -> str:
-        """Returns the schedule as people say it, e.g. "every day at 02:00 UTC"."""
-        return in_words(self)
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yields the times after a moment, in UTC; ends where five years pass without one.

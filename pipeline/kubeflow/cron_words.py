@@ -3,16 +3,14 @@
 import calendar
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pipeline.kubeflow.cron import CronSchedule
+from pipeline.kubeflow.cron import CronSchedule
 
 _MOST_TIMES = 8  # more times of a day are not listed one by one
 _WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 
 
-def in_words(schedule: "CronSchedule") -> str:
+def in_words(schedule: CronSchedule) -> str:
     """Returns a schedule in words, e.g. "every day at 02:00 UTC" or "every 15 minutes, on Monday to Friday"."""
     times, are_moments = _times(schedule)
     days = _days(schedule)
@@ -22,7 +20,7 @@ def in_words(schedule: "CronSchedule") -> str:
     return ", ".join(part for part in (times, f"{days}{months}".strip()) if part) + " (UTC)"
 
 
-def _times(schedule: "CronSchedule") -> tuple[str, bool]:
+def _times(schedule: CronSchedule) -> tuple[str, bool]:
     """Returns the times of a day, and whether they are single moments, which read best behind the day."""
     seconds, minutes, hours = (sorted(values) for values in (schedule.seconds, schedule.minutes, schedule.hours))
     if len(hours) * len(minutes) * len(seconds) <= _MOST_TIMES:
@@ -56,7 +54,7 @@ def _every(values: list[int], number: int, unit: str) -> str:
     return f"at {unit}{'s' if len(values) > 1 else ''} {listed}"
 
 
-def _days(schedule: "CronSchedule") -> str:
+def _days(schedule: CronSchedule) -> str:
     """Returns which days, or "" for every one."""
     every_day, every_weekday = len(schedule.days) == 31, len(schedule.weekdays) == 7
     either = not (schedule.any_day or schedule.any_weekday)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.kubeflow.client import Cluster, NotThereError, named
 from pipeline.kubeflow.cron import parse_stored_cron
+from pipeline.kubeflow.cron_words import in_words
 
 _TIMES_SHOWN = 3
 
@@ -145,7 +146,7 @@ def _read(cluster: Cluster, item: Any) -> RecurringRun:
     if cron is not None:
         with contextlib.suppress(ValueError):
             parsed = parse_stored_cron(cron)
-            words, upcoming = parsed.in_words(), parsed.upcoming(_TIMES_SHOWN) if enabled else []
+            words, upcoming = in_words(parsed), parsed.upcoming(_TIMES_SHOWN) if enabled else []
     elif interval is not None:
         words = f"every {interval} seconds"
     reference = item.pipeline_version_reference

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pipeline.kubeflow.client import Cluster, ClusterError, NotThereError
 from pipeline.kubeflow.connection import check_names
 from pipeline.kubeflow.cron import CronSchedule, parse_stored_cron
+from pipeline.kubeflow.cron_words import in_words
 from pipeline.kubeflow.packages import Package, PinnedVersion, pin
 from pipeline.kubeflow.recurring_runs import (
     RecurringRun,
@@ -258,7 +259,7 @@ def _create(
         V2beta1Trigger,
     )
 
-    description = f"Made by genattr schedule: {request.cron.in_words()}."
+    description = f"Made by genattr schedule: {in_words(request.cron)}."
     if before:
         description += f" Replaces {before[-1].run_id}, which was {'enabled' if enabled else 'paused'}."
     body = V2beta1RecurringRun(

@@ -8,7 +8,7 @@ from typing import Any
 from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-_TRAINERS = ("PrimaryTrainer", "SecondaryTrainer.", "BaselineTrainer.")
+from pipeline.config.nodes import TRAINERS, kind_of
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def newest_models(store: MetadataStore | None, root: Path) -> dict[str, Path]:
         # Names of pipelines and of nodes may both hold dots: the longest pipeline that fits is the one.
         owner = max((name for name in pipelines if context.name.startswith(f"{name}.")), key=len, default="")
         node = context.name.removeprefix(f"{owner}.")
-        if not node.startswith(_TRAINERS):
+        if kind_of(node) not in TRAINERS:
             continue
         executions = store.get_executions_by_context(context.id)
         for execution in sorted(executions, key=lambda execution: execution.id, reverse=True):

@@ -4,7 +4,6 @@ Whatever comes from outside (names of sources, paths, messages, the configuratio
 file; a content security policy forbids everything else.
 """
 
-import os
 from datetime import UTC
 from importlib import resources
 from pathlib import Path
@@ -30,6 +29,7 @@ from pipeline.report.model_view import cautions, model_view, source_rows
 from pipeline.report.open_set_view import open_set_view
 from pipeline.report.plots import Plot
 from pipeline.report.robustness_view import robustness_view, saved_alike_sentence
+from serving import atomic
 
 __all__ = [
     "CopiesReport",
@@ -112,16 +112,7 @@ def write_report(report: RunReport, path: Path) -> None:
         OSError: if the file cannot be written; an existing one is left as it was.
     """
     text = render(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    atomic.write_text(path, text, durable=True)
 
 
 def _environment() -> jinja2.Environment:

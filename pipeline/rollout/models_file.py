@@ -5,7 +5,6 @@ over. Its base paths are as the server sees them (/models/generator_attribution)
 """
 
 import fcntl
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
+
+from serving import atomic
 
 DEFAULT_NAME = "models.config"
 
@@ -136,16 +137,7 @@ def replace_file(path: Path, content: bytes, like: Path) -> None:
     Raises:
         OSError: if it cannot be written; it is as before then.
     """
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)  # of an edit that was killed
-    with beside.open("xb") as file:
-        os.fchmod(file.fileno(), like.stat().st_mode & 0o777)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # the new name itself must outlive a power cut
-    finally:
-        os.close(folder)
+    with atomic.replace_file(path, sole_writer=True, durable=True) as temporary:
+        temporary.touch(0o600)
+        temporary.chmod(like.stat().st_mode & 0o777)
+        temporary.write_bytes(content)

@@ -12,8 +12,8 @@ from components.evaluator.parameters import GateParameters, PerturbationGatePara
 from components.examples import names
 from components.perturbed_examples.executor import TOO_SMALL
 from components.robustness_scores.copy_scores import CopyScores, read_copy_scores
-from pipeline.config.schema import PRIMARY, PipelineConfig
-from pipeline.graph.names import PERTURBED_EXAMPLES, ROBUSTNESS_EVALUATOR, ROBUSTNESS_SCORES
+from pipeline.config.nodes import PERTURBED_EXAMPLES, PRIMARY, ROBUSTNESS_EVALUATOR, ROBUSTNESS_SCORES
+from pipeline.config.schema import PipelineConfig
 from pipeline.metadata.lineage import NodeRecord
 from pipeline.report.data import CopiesReport, Gate, ScoreSet
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from pipeline.config.nodes import PRIMARY_TRAINER
 from pipeline.config.schema import ConfigurationError, PipelineConfig
-from pipeline.graph.names import PRIMARY_TRAINER
 from pipeline.metadata.lineage import newest_models
 from pipeline.metadata.store import open_store
 from pipeline.runs.dataset_check import require_dataset, with_resolved_span

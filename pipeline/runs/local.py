@@ -1,14 +1,10 @@
-"""Running the pipeline on this machine, with BeamDagRunner or LocalDagRunner, and saying what happened."""
+"""Whole runs of the pipeline on this machine, from the configuration to the report."""
 
 import contextlib
 import fcntl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.errors import StepRefusedError
 from pipeline.config.schema import ConfigurationError, PipelineConfig
@@ -16,10 +12,9 @@ from pipeline.graph.pipeline import create_pipeline
 from pipeline.metadata.store import create_store
 from pipeline.report.data import NodeRun, RunReport
 from pipeline.runs.inputs import resolve_run
-from pipeline.runs.launches import LaunchListener, LaunchRecord, LaunchRules, NodeNotRunError, recorded_launches
+from pipeline.runs.launches import Launches, LaunchListener, LaunchRecord, LaunchRules, NodeNotRunError
 from pipeline.runs.reporting import build_report, write_run_report
-
-Runner = Literal["beam", "local"]
+from pipeline.runs.runners import RUNNERS, Runner
 
 
 @dataclass(frozen=True)
@@ -76,13 +71,13 @@ def run_alone(
     create_store(config)
     pipeline = create_pipeline(config, earlier_models)
     node_ids = [node.id for node in pipeline.components]
-    dag_runner = BeamDagRunner() if runner == "beam" else LocalDagRunner()
+    launches = Launches(listener, rules)
+    record = launches.record
     error: BaseException | None = None
-    with recorded_launches(listener, rules) as record:
-        try:
-            dag_runner.run(pipeline)
-        except Exception as raised:
-            error = record.failure[1] if record.failure else raised
+    try:
+        RUNNERS[runner](launches).run(pipeline)
+    except Exception as raised:
+        error = record.failure[1] if record.failure else raised
     report = build_report(config, record.run_id, _node_runs(node_ids, record), _outcome(error), _message(record, error))
     return RunOutcome(report, write_run_report(config, report), error)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from components.assembler.assembly import read_assembly
 from components.assembler.card_file import CARD_FILE
 from components.dataset.confounds import FILE_NAME as CONFOUNDS_FILE
 from components.dataset.manifest import Manifest
@@ -19,16 +18,21 @@ from components.examples.names import group_of
 from components.leave_one_out.artifacts import read_evaluation
 from components.metrics.confusion import verdict_confusion
 from components.metrics.open_set_turns import OpenSetEvaluation
+from components.servable.assembly import read_assembly
 from components.training import artifacts
-from pipeline.config.schema import PRIMARY, PipelineConfig
-from pipeline.graph.names import (
+from pipeline.config.nodes import (
+    ASSEMBLER,
+    EXAMPLE_GEN,
+    EXAMPLE_VALIDATOR,
     LEAVE_ONE_OUT,
-    PRIMARY_TRAINER,
-    baseline_runs,
-    baseline_sources,
+    PRIMARY,
+    PUSHER,
     baseline_trainer,
-    head_trainer,
+    evaluator_of,
+    trainer_of,
 )
+from pipeline.config.schema import PipelineConfig
+from pipeline.graph.selection import baseline_runs, baseline_sources
 from pipeline.metadata.lineage import NodeRecord, OutputArtifact, read_run
 from pipeline.metadata.store import open_store
 from pipeline.model_card.describe import describe_servable
@@ -86,7 +90,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         for name in (PRIMARY, *(source.name for source in config.sources))
         if (report := model_report(config, records, name)) is not None
     ]
-    pushed = _output(records, "Pusher", "pushed_model")
+    pushed = _output(records, PUSHER, "pushed_model")
     servable = str(pushed.properties["pushed_destination"]) if pushed else None
     data = _data_report(config, records)
     return RunReport(
@@ -111,10 +115,6 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
     )
 
 
-def _trainer_of(name: str) -> str:
-    return PRIMARY_TRAINER if name == PRIMARY else head_trainer(name)
-
-
 def _output(records: Mapping[str, NodeRecord], node: str, key: str) -> OutputArtifact | None:
     return records[node].output(key) if node in records else None
 
@@ -130,12 +130,13 @@ def model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], name
     Returns:
         The report, None if the model was not trained.
     """
-    model, run = (_output(records, _trainer_of(name), key) for key in ("model", "model_run"))
+    model, run = (_output(records, trainer_of(name), key) for key in ("model", "model_run"))
     if model is None or run is None:
         return None
     description = artifacts.read_description(model.path)
     history = artifacts.read_history(run.path)
-    blessing, evaluation = (_output(records, f"Evaluator.{name}", key) for key in ("blessing", "evaluation"))
+    evaluator = evaluator_of(name)
+    blessing, evaluation = (_output(records, evaluator, key) for key in ("blessing", "evaluation"))
     metrics = overall_metrics(evaluation.path) if evaluation else {}
     limits = config.evaluation.detection if name == PRIMARY else config.evaluation.attribution
     return ModelReport(
@@ -158,7 +159,7 @@ def model_report(config: PipelineConfig, records: Mapping[str, NodeRecord], name
 
 
 def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> DataReport | None:
-    examples = _output(records, "ImportExampleGen", "examples")
+    examples = _output(records, EXAMPLE_GEN, "examples")
     if examples is None:
         return None
     span = int(examples.properties.get("span", 0))
@@ -183,7 +184,7 @@ def _data_report(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> D
 
 def _confounds(records: Mapping[str, NodeRecord]) -> list[str]:
     """Returns what the check on data found to tell real from fake beside the picture."""
-    checked = _output(records, "ExampleValidator", "anomalies")
+    checked = _output(records, EXAMPLE_VALIDATOR, "anomalies")
     path = None if checked is None else checked.path / CONFOUNDS_FILE
     return json.loads(path.read_text())["warnings"] if path is not None and path.is_file() else []
 
@@ -234,7 +235,7 @@ def _confusion(
     config: PipelineConfig, records: Mapping[str, NodeRecord]
 ) -> tuple[list[str], list[str], np.ndarray] | None:
     """Counts the verdicts of the assembled servable."""
-    assembled = _output(records, "Assembler", "model")
+    assembled = _output(records, ASSEMBLER, "model")
     if assembled is None:
         return None
     sources = list(read_assembly(assembled.path).heads)
@@ -253,7 +254,8 @@ def _open_set(records: Mapping[str, NodeRecord]) -> OpenSetEvaluation | None:
 def _baselines(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> list[BaselineReport]:
     reports = []
     for baseline, source in baseline_runs(config):
-        model, run = (_output(records, baseline_trainer(baseline, source), key) for key in ("model", "model_run"))
+        trainer = baseline_trainer(baseline.architecture, baseline.task, source)
+        model, run = (_output(records, trainer, key) for key in ("model", "model_run"))
         if model is None or run is None:
             continue
         description = artifacts.read_description(model.path)
@@ -279,7 +281,7 @@ def _baselines(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> lis
 def _combined(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> CombinedHeads | None:
     """Lets all heads, blessed or not, decide together: what a softmax over the same classes is compared with."""
     sources = list(baseline_sources(config))
-    if not sources or any(_output(records, _trainer_of(name), "model_run") is None for name in (PRIMARY, *sources)):
+    if not sources or any(_output(records, trainer_of(name), "model_run") is None for name in (PRIMARY, *sources)):
         return None
     decided = _decided(config, records, sources)
     classes = (contract.VERDICT_REAL, *sources)
@@ -304,11 +306,11 @@ def _required(records: Mapping[str, NodeRecord], node: str, key: str) -> Path:
 
 
 def _test_scores(records: Mapping[str, NodeRecord], name: str) -> artifacts.SplitScores:
-    return artifacts.read_scores(_required(records, _trainer_of(name), "model_run"))[MAIN_SPLIT]
+    return artifacts.read_scores(_required(records, trainer_of(name), "model_run"))[MAIN_SPLIT]
 
 
 def _threshold(records: Mapping[str, NodeRecord], name: str) -> float:
-    return artifacts.read_description(_required(records, _trainer_of(name), "model")).operating_point.threshold
+    return artifacts.read_description(_required(records, trainer_of(name), "model")).operating_point.threshold
 
 
 def _versions() -> dict[str, str]:
@@ -327,7 +329,7 @@ def _digests(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> dict[
         "training code": source_digest("components.trainer.executor"),
         "preprocessing code": source_digest("components.features.preprocessing"),
     }
-    examples = _output(records, "ImportExampleGen", "examples")
+    examples = _output(records, EXAMPLE_GEN, "examples")
     if examples is not None:
         digests["examples"] = str(examples.properties.get("input_fingerprint", ""))
         path = config.dataset / f"span-{examples.properties.get('span', 0)}" / "manifest.json"

@@ -12,13 +12,15 @@ from typing import Any
 
 from components.examples.names import group_of
 from components.leave_one_out.parameters import OpenSetParameters
+from pipeline.config.nodes import PRIMARY_TRAINER
 from pipeline.config.schema import ConfigurationError, PipelineConfig, SourceParameters, validated
 from pipeline.metadata.store import open_store
 from pipeline.report.data import ModelReport
 from pipeline.runs.dataset_check import require_dataset
 from pipeline.runs.inputs import resolve_run
 from pipeline.runs.launches import LaunchListener
-from pipeline.runs.local import Runner, RunOutcome, only_run, run_alone
+from pipeline.runs.local import RunOutcome, only_run, run_alone
+from pipeline.runs.runners import Runner
 from pipeline.sources.images import span_for, spans_of
 from pipeline.sources.registry import Registry, read_registry, write_registry
 from pipeline.sources.rules import ChangeRules
@@ -83,7 +85,7 @@ class Change:
             outcome,
             f"executed  {', '.join(self.executed) or 'nothing'}",
             f"cached    {len(self.cached)} nodes, the primary module of span {self.primary_span} among them"
-            if "PrimaryTrainer" in self.cached
+            if PRIMARY_TRAINER in self.cached
             else f"cached    {len(self.cached)} nodes",
             f"newest    {served}",
             f"report    {self.report}",

@@ -6,7 +6,6 @@ added. The file is replaced whole, while its writer holds the output root.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any
 from components.dataset.manifest import newest_span
 from pipeline.config.schema import ConfigurationError, PipelineConfig, SourceParameters
 from pipeline.sources.images import source_images
+from serving import atomic
 
 FILE_NAME = "sources.json"
 _FORMAT_VERSION = 1
@@ -113,12 +113,7 @@ def write_registry(config: PipelineConfig, registry: Registry) -> None:
         "format_version": _FORMAT_VERSION,
         "sources": {name: asdict(entry) for name, entry in registry.entries.items()},
     }
-    staging = path.with_name(f".{path.name}.{os.getpid()}")
-    with staging.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(values, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    staging.replace(path)
+    atomic.write_text(path, json.dumps(values, indent=2) + "\n", durable=True)
 
 
 def with_registered_sources(config: PipelineConfig) -> PipelineConfig:

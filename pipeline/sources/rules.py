@@ -9,9 +9,8 @@ from tfx.components.util import model_utils
 
 from components.errors import StepRefusedError
 from components.pusher.push import read_lineage
-from pipeline.config.kubeflow import kind_of
+from pipeline.config.nodes import ASSEMBLER, PUSHER, TRAINERS, head_trainer, kind_of
 from pipeline.config.schema import PipelineConfig
-from pipeline.graph.names import head_trainer
 from pipeline.metadata.lineage import read_run
 from pipeline.sources.versions import newest_version
 
@@ -34,12 +33,12 @@ class ChangeRules:
         Raises:
             StepRefusedError: with what to do instead.
         """
-        if kind_of(node).endswith("Trainer") and (self.added is None or node != head_trainer(self.added)):
+        if kind_of(node) in TRAINERS and (self.added is None or node != head_trainer(self.added)):
             raise StepRefusedError(
                 f"{node} would train again: the configuration, the images or the code are not those that what is "
                 "served was trained with. Nothing was trained; what is served stays. Run genattr run CONFIG first."
             )
-        if node == "Assembler" and self.added is not None:
+        if node == ASSEMBLER and self.added is not None:
             (blessing,) = inputs[f"blessing.{self.added}"]
             if not model_utils.is_model_blessed(blessing):
                 raise StepRefusedError(
@@ -53,10 +52,10 @@ class ChangeRules:
         A servable that was pushed before, and is not the newest any more, must be pushed again: to TFX's cache that is
         done already.
         """
-        if node != "Pusher":
+        if node != PUSHER:
             return True
         records = read_run(store, self.config.name, run_id)
-        assembled = records["Assembler"].output("model") if "Assembler" in records else None
+        assembled = records[ASSEMBLER].output("model") if ASSEMBLER in records else None
         newest = newest_version(self.config)
         lineage = read_lineage(newest.path) if newest else None
         return assembled is not None and (lineage or {}).get("model_artifact") == str(assembled.id)

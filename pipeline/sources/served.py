@@ -6,8 +6,8 @@ from ml_metadata.metadata_store.metadata_store import MetadataStore
 
 from components.errors import StepRefusedError
 from components.pusher.push import read_lineage
+from pipeline.config.nodes import PRIMARY_TRAINER
 from pipeline.config.schema import ConfigurationError, PipelineConfig
-from pipeline.graph.names import PRIMARY_TRAINER
 from pipeline.metadata.ancestry import Execution, ancestry
 from pipeline.sources.versions import newest_version
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from serving import atomic
 from serving.request_log.options import RequestLogOptions
 
 _NAME = re.compile(r"requests-(\d{4}-\d{2}-\d{2})-.+\.jsonl")
@@ -76,9 +77,8 @@ class LogFiles:
         path = self._images / f"{digest}.{image_format.lower()}"
         if path.exists():
             return
-        staged = path.with_name(f".{path.name}.{self._owner}")
-        staged.write_bytes(encoded)
-        staged.replace(path)
+        with atomic.replace_file(path) as temporary:
+            temporary.write_bytes(encoded)
         self._kept.wrote(len(encoded), spared=path)
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ class Version:
 def list_versions(base: Path) -> list[Version]:
     """Lists the complete versions under a base directory, oldest first.
 
-    Directories whose name is not an integer (such as a push in progress, `.pushing-3`), and those that hold no
+    Directories whose name is not an integer (such as a push in progress, `.partial.3`), and those that hold no
     saved_model.pb yet, are not versions.
 
     Args:

@@ -5,8 +5,9 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.assembler import executor
-from components.assembler.assembly import Assembly, Candidate
+from components.assembler.assembly import Candidate
 from components.features.parameters import InputParameters
+from components.servable.assembly import Assembly
 from components.servable.parameters import VerdictParameters
 
 INPUTS = InputParameters(size=64)

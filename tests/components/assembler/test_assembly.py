@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.assembler.assembly import Assembly, Candidate, assemble, read_assembly
+from components.assembler.assembly import Candidate, assemble
 from components.errors import StepRefusedError
 from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.models.distances import SourceDistance
+from components.servable.assembly import Assembly, read_assembly
 from components.training import artifacts
 from tests.support import modules
 from tests.support.images import SIZE, SMOOTH, STRIPES, encode, noise

@@ -308,7 +308,7 @@ def test_a_killed_run_leaves_no_span_and_the_next_one_is_whole(make_tree, tmp_pa
     )
     assert killed.returncode == -signal.SIGKILL
     assert list(out.glob("span-*")) == []
-    assert [path.name for path in out.iterdir()] == [".span-1.partial"]
+    assert [path.name for path in out.iterdir()] == [".partial.span-1"]
 
     prepare(root, out, PreparationParameters(size=SIDE))
     prepare(root, tmp_path / "undisturbed", PreparationParameters(size=SIDE))

@@ -79,8 +79,7 @@ def test_no_version_is_visible_before_its_copy_is_complete(servable, base, monke
 
 
 def break_off_copies(monkeypatch):
-    def half_a_copy(source, target):
-        target.mkdir()
+    def half_a_copy(source, target, **options):
         shutil.copy(source / "saved_model.pb", target)
         raise OSError("No space left on device")
 
@@ -92,14 +91,11 @@ def test_a_push_that_breaks_off_leaves_the_served_versions_as_they_were(servable
     break_off_copies(monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         push_version(servable, base, {"model_artifact": "2"})
-    assert visible(base) == [first.name]
+    assert [child.name for child in base.iterdir()] == [first.name]
 
 
-def test_the_next_push_removes_what_a_broken_one_left(servable, base, monkeypatch):
-    with monkeypatch.context() as broken:
-        break_off_copies(broken)
-        with pytest.raises(OSError, match="No space left"):
-            push_version(servable, base, LINEAGE)
+def test_the_next_push_removes_what_a_killed_one_left(servable, base):
+    (base / ".partial.17" / "variables").mkdir(parents=True)
     version = push_version(servable, base, LINEAGE)
     assert [child.name for child in base.iterdir()] == [version.name]
 

@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.cluster.plan import graph_digest
-from pipeline.cluster.planning import compile_ir
+from pipeline.cluster.plan import compile_ir, graph_digest
 from pipeline.config.schema import validate_config
 from tests.support.images import REAL, SMOOTH
 from tests.support.repository import REPOSITORY

@@ -6,9 +6,8 @@ import pytest
 from google.protobuf import json_format
 
 from components.errors import StepRefusedError
-from pipeline.cluster import planning
-from pipeline.cluster.plan import graph_digest, plan_file, read_plan, run_folder, upstream_nodes
-from pipeline.cluster.planning import compile_ir, make_plan
+from pipeline.cluster import plan as plans
+from pipeline.cluster.plan import compile_ir, graph_digest, make_plan, plan_file, read_plan, run_folder, upstream_nodes
 from pipeline.config.schema import ConfigurationError, validate_config
 from tests.support.images import REAL, SMOOTH, STRIPES
 from tests.support.small_dataset import prepare_small
@@ -67,7 +66,7 @@ def test_the_nodes_read_the_span_that_was_settled(dataset, tmp_path):
 
 def test_no_password_is_in_a_plan(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("GENATTR_METADATA_PASSWORD", "not-in-any-file")
-    monkeypatch.setattr(planning, "create_store", lambda config: None)
+    monkeypatch.setattr(plans, "create_store", lambda config: None)
     config = configured(dataset, tmp_path, metadata={"kind": "mysql", "host": "nowhere.invalid"})
     planned(config)
     text = plan_file(config.root, "run-1").read_text()

@@ -6,8 +6,7 @@ import pytest
 import yaml
 from kfp.components import load_component_from_file
 
-from pipeline.cluster.plan import graph_digest, upstream_nodes
-from pipeline.cluster.planning import compile_ir
+from pipeline.cluster.plan import compile_ir, graph_digest, upstream_nodes
 from pipeline.config.schema import ConfigurationError, validate_config
 from pipeline.kubeflow.compilation import compile_package, kfp_name
 from tests.support.kubeflow_harness import Package

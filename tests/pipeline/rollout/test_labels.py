@@ -430,7 +430,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one_and_both_go_on_from_there(ser
     go(serving, (3, "stable"))
     roll_back(Place(serving))
     assert state(serving)[1] == {"stable": stable}
-    assert not list(serving.glob(".*.new"))
+    assert not list(serving.glob(".partial*"))
 
 
 def test_kills_at_any_moment_leave_a_whole_file(serving):

@@ -153,7 +153,7 @@ def test_what_would_keep_nothing_is_refused(parameters, named):
 
 
 def test_what_is_no_complete_version_stays_and_does_not_count(folder):
-    foreign = ["5/variables", "notes", ".pushing-99", f"{PUSHED[0]}.old", "٣"]
+    foreign = ["5/variables", "notes", ".partial.99", f"{PUSHED[0]}.old", "٣"]
     for name in foreign:
         (folder / name).mkdir(parents=True)
     (folder / "README").touch()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from components.assembler.assembly import Assembly
+from components.servable.assembly import Assembly
 from components.training.trained import SplitScores
 from pipeline.config.schema import validate_config
 from pipeline.runs import reporting
