@@ -134,12 +134,14 @@ def _servable(folder: Path, primary, heads) -> tuple[dict[str, Callable], float]
 
     from components.features.parameters import InputParameters
     from components.servable.export import export_servable
+    from components.servable.module import AttributionModule
     from components.servable.operating_points import OperatingPoints
     from components.servable.published import PublishedTransform
 
     inputs = InputParameters(representation="pixel", size=SIZE)
     points = OperatingPoints(0.5, dict.fromkeys(heads, 0.5))
-    export_servable(folder, PublishedTransform(SIZE, None), inputs, primary, heads, points, for_evaluation=True)
+    module = AttributionModule(PublishedTransform(SIZE, None), inputs, primary, heads, points)
+    export_servable(folder, module, for_evaluation=True)
     started = time.perf_counter()
     loaded = tf.saved_model.load(str(folder))
     seconds = time.perf_counter() - started

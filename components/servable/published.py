@@ -22,6 +22,7 @@ from components.features.dct import LOG_OFFSET
 from components.features.parameters import InputParameters, Representation
 from components.models.published import PublishedModel, differing_layers, read_published
 from components.servable.export import export_servable
+from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from serving import contract
 
@@ -312,7 +313,7 @@ def _export_whole(
     modules = {name: model.head for name, model in heads.items() if model.head is not None}
     staging = Path(tempfile.mkdtemp(prefix=".importing-", dir=servable.parent))
     try:
-        export_servable(staging, transform, inputs, first.primary, modules, points)
+        export_servable(staging, AttributionModule(transform, inputs, first.primary, modules, points))
         staging.chmod(0o755)  # mkdtemp's directories are for their owner alone; a server may be somebody else
         staging.replace(servable)
     except BaseException:

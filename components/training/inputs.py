@@ -6,6 +6,7 @@ What lies on disk is a temporary file without a name: it is gone with the proces
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
@@ -38,6 +39,23 @@ class ModelInputs(Protocol):
 
     def in_epoch(self, epoch: int) -> "ModelInputs":
         """Returns the inputs of an epoch, counted from 0; most are the same in all of them."""
+
+
+@dataclass(frozen=True)
+class LabelledInputs:
+    """Inputs of a model with what it should answer.
+
+    Attributes:
+        inputs: Inputs of the model.
+        targets: int32 (count,): 0 or 1; for a softmax the index of the class.
+        weights: float32 (count,), weight of each image in the loss.
+        sources: str (count,), source of each image; None if unknown.
+    """
+
+    inputs: ModelInputs
+    targets: np.ndarray
+    weights: np.ndarray
+    sources: np.ndarray | None = None
 
 
 class SameInputs:

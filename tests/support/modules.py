@@ -12,6 +12,7 @@ from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
 from components.models.secondary import build_secondary
 from components.servable.export import export_servable
+from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from components.training import artifacts
 from components.training.history import History
@@ -45,11 +46,13 @@ def export(
     points = {source: artifacts.read_description(head).operating_point.threshold for source, head in heads.items()}
     export_servable(
         folder,
-        transform,
-        inputs,
-        artifacts.read_model(primary),
-        {source: artifacts.read_model(head) for source, head in heads.items()},
-        OperatingPoints(DETECTION_THRESHOLD, points),
+        AttributionModule(
+            transform,
+            inputs,
+            artifacts.read_model(primary),
+            {source: artifacts.read_model(head) for source, head in heads.items()},
+            OperatingPoints(DETECTION_THRESHOLD, points),
+        ),
         for_evaluation=True,
     )
     return folder
