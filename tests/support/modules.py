@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.metrics.operating_point import OperatingPoint
+from components.models import secondary
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
 from components.models.secondary import build_secondary
@@ -56,6 +58,11 @@ def export(
         for_evaluation=True,
     )
     return folder
+
+
+def with_last_features(head: keras.Model) -> keras.Model:
+    """Returns a view on a head, sharing its weights, that gives [last features, probability]."""
+    return keras.Model(head.input, [head.get_layer(secondary.LAST_LAYER).output, head.outputs[0]])
 
 
 def ask(servable: Path, images: list[bytes]) -> dict[str, np.ndarray]:
