@@ -10,12 +10,12 @@ from components.features import image
 from components.features.parameters import InputParameters
 from components.features.preprocessing import features_without_statistics
 from components.features.transform import TransformFunction
-from components.training.ahead import computed_ahead
 from components.training.augmentation import make_augment
 from components.training.augmentation_parameters import AugmentationParameters, require_window
 from components.training.encoded_images import EncodedImages
 from components.training.examples import Split, image_batches
 from components.training.inputs import Batch, MemoryBudget, ModelInputs, SameInputs
+from components.training.prefetching import prefetch
 
 _UNCOMPRESSED = 0
 _SEEDS = 2**31
@@ -127,7 +127,7 @@ class _Epoch(SameInputs):
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; augments ahead of what is asked for."""
-        return computed_ahead(lambda batch: self._get(batch, self._seeds[batch]), indices)
+        return prefetch(lambda batch: self._get(batch, self._seeds[batch]), indices)
 
 
 class _EpochlessImages:

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
-from components.training.ahead import computed_ahead
 from components.training.encoded_images import EncodedImages
 from components.training.examples import Split, image_batches
+from components.training.prefetching import prefetch
 
 Batch: TypeAlias = np.ndarray | tf.Tensor
 
@@ -134,7 +134,7 @@ class DecodedInputs(SameInputs):
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; decodes ahead of what is asked for."""
-        return computed_ahead(self.decode, indices)
+        return prefetch(self.decode, indices)
 
     def decode(self, batch: np.ndarray) -> tf.Tensor:
         """Returns the inputs of one batch of indices: float32 (batch, ...); may be called on several threads."""
@@ -170,7 +170,7 @@ class KeptInputs(SameInputs):
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; decodes ahead what is not kept yet."""
-        return computed_ahead(self._get, indices)
+        return prefetch(self._get, indices)
 
     def _get(self, batch: np.ndarray) -> np.ndarray:
         groups = np.unique(self._group_of[batch])

@@ -1,4 +1,4 @@
-"""Computing ahead of what is asked for, on threads: TensorFlow computes outside of Python's lock."""
+"""Results computed ahead of their use, on threads: TensorFlow computes outside of Python's lock."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,23 +9,21 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
-def computed_ahead(
-    function: Callable[[Argument], Result], arguments: Iterable[Argument], depth: int = 2
-) -> Iterator[Result]:
-    """Yields function(argument) for each argument, in their order, while the next ones are computed.
+def prefetch(function: Callable[[Argument], Result], arguments: Iterable[Argument], depth: int = 2) -> Iterator[Result]:
+    """Yield function(argument) for each argument, in their order, while the next ones are computed.
 
-    A tf.data pipeline does as much, but takes half a second to start, which every epoch would pay for each split.
+    A tf.data pipeline does the same, but takes half a second to start, which every epoch would pay for each split.
 
     Args:
-        function: called on threads, of several arguments at once.
-        arguments: taken on the caller's thread, up to `depth` ahead.
-        depth: how many results are computed ahead.
+        function: Function to call on threads, with several arguments at once.
+        arguments: Arguments, read on the caller's thread, up to `depth` ahead.
+        depth: Number of results that are computed ahead.
 
     Raises:
-        Exception: what `function` raised, where its result would have come.
+        Exception: the error of `function`, in place of its result.
     """
     pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(depth, thread_name_prefix="ahead") as pool:
+    with ThreadPoolExecutor(depth, thread_name_prefix="prefetch") as pool:
         try:
             for argument in arguments:
                 pending.append(pool.submit(function, argument))
@@ -34,6 +32,6 @@ def computed_ahead(
             while pending:
                 yield pending.popleft().result()
         finally:
-            # Who stops asking does not wait for what nobody wants.
+            # A caller that stops early does not wait for results that nobody reads.
             for future in pending:
                 future.cancel()
