@@ -9,7 +9,6 @@ an unknown generator's image for one of theirs, not whether the primary module w
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from components.leave_one_out.scores import acceptance_scores, fit_reference
 from components.metrics.open_set_turns import OpenSetEvaluation, OpenSetTurn
 from components.training.examples import Split
 from components.training.head_reader import HeadReader
-from components.training.inputs import MemoryBudget, allocate
+from components.training.inputs import Storage
 from components.training.middle_features import MiddleFeatures
 from components.training.modules import train_head
 from components.training.training import Training
@@ -95,17 +94,17 @@ def _without(
     left_out: str, training: Training, features: MiddleFeatures, groups: Mapping[str, np.ndarray]
 ) -> tuple[Training, MiddleFeatures]:
     """Return the training of a turn, and its features: of train and eval split, without the left-out source."""
-    budget = MemoryBudget(training.parameters.memory_budget_mb)
+    storage = Storage(training.parameters.memory_budget_mb, training.scratch)
     kept = {name: groups[name] != left_out for name in _LEARNT_FROM}
     splits = {name: training.splits[name].select(rows) for name, rows in kept.items()}
-    copies = {name: _chosen_features(features[name], rows, budget, training.scratch) for name, rows in kept.items()}
+    copies = {name: _chosen_features(features[name], rows, storage) for name, rows in kept.items()}
     return dataclasses.replace(training, splits=splits), copies
 
 
-def _chosen_features(features: np.ndarray, chosen: np.ndarray, budget: MemoryBudget, folder: Path | None) -> np.ndarray:
-    """Copy the features of some images: into memory where the budget has room, else into a temporary file."""
+def _chosen_features(features: np.ndarray, chosen: np.ndarray, storage: Storage) -> np.ndarray:
+    """Copy the features of some images: into memory if it has room, else into a temporary file."""
     rows = np.flatnonzero(chosen)
-    copy = allocate((len(rows), *features.shape[1:]), budget, folder)
+    copy = storage.allocate((len(rows), *features.shape[1:]))
     for start in range(0, len(rows), _COPIED_AT_ONCE):
         copy[start : start + _COPIED_AT_ONCE] = features[rows[start : start + _COPIED_AT_ONCE]]
     copy.flags.writeable = False

@@ -66,22 +66,32 @@ class SameInputs:
         return self
 
 
-class MemoryBudget:
-    """How many bytes may still be kept in memory.
+class Storage:
+    """Room for what is computed from images: memory up to a budget, past it temporary files.
 
     Args:
-        megabytes: size of the budget.
+        megabytes: Size of the memory budget.
+        directory: Directory for temporary files; None is the system's.
     """
 
-    def __init__(self, megabytes: int) -> None:
+    def __init__(self, megabytes: int, directory: Path | None = None) -> None:
         self.free = megabytes * 2**20
+        self.directory = directory
 
     def grants(self, size: int) -> bool:
-        """Takes `size` bytes from the budget if they are there."""
+        """Take `size` bytes from the budget if it has them."""
         if size > self.free:
             return False
         self.free -= size
         return True
+
+    def allocate(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return room for float32 values: in memory if the budget has it, else in a temporary file without a name."""
+        if self.grants(_bytes_of(shape)):
+            return np.empty(shape, np.float32)
+        with tempfile.TemporaryFile(dir=self.directory) as file:
+            # The mapping keeps the file open; nothing else does, and no name leads to it.
+            return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 class StoredInputs(SameInputs):
@@ -212,36 +222,19 @@ def image_inputs(
     split: Split,
     transform: TransformFunction,
     inputs: InputParameters,
-    budget: MemoryBudget,
-    folder: Path | None = None,
+    storage: Storage,
 ) -> ModelInputs:
-    """Returns the inputs of a split: decoded once where the budget allows it, else decoded whenever asked for.
+    """Return the inputs of a split: decoded once if memory has room for them, else in every epoch.
 
     Args:
-        split: the images.
-        transform: from image bytes to features.
-        inputs: representation and size.
-        budget: what is kept in memory is taken from it.
-        folder: for a temporary file of encoded images.
+        split: Images.
+        transform: Function from image bytes to features.
+        inputs: Representation and size.
+        storage: Room for decoded inputs, and for a temporary file of encoded images.
     """
-    decoded = DecodedInputs(split, transform, inputs.representation, folder)
-    in_memory = budget.grants(_bytes_of((split.count, *inputs.shape)))
+    decoded = DecodedInputs(split, transform, inputs.representation, storage.directory)
+    in_memory = storage.grants(_bytes_of((split.count, *inputs.shape)))
     return KeptInputs(decoded, split.paths, inputs.shape) if in_memory else decoded
-
-
-def allocate(shape: tuple[int, ...], budget: MemoryBudget, folder: Path | None = None) -> np.ndarray:
-    """Returns room for float32 values: in memory where the budget allows it, else in a temporary file without a name.
-
-    Args:
-        shape: of the array.
-        budget: what is kept in memory is taken from it.
-        folder: for the temporary file.
-    """
-    if budget.grants(_bytes_of(shape)):
-        return np.empty(shape, np.float32)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        # The mapping keeps the file open; nothing else does, and no name leads to it.
-        return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 def _changed(split: Split, images: int) -> str:

@@ -25,7 +25,7 @@ from components.models.primary import MIDDLE_LAYER
 from components.training import artifacts
 from components.training.augmentation_parameters import require_window
 from components.training.augmented_inputs import AugmentedInputs
-from components.training.inputs import DecodedInputs, MemoryBudget, ModelInputs, allocate
+from components.training.inputs import DecodedInputs, ModelInputs, Storage
 from components.training.parameters import TrainingParameters
 from components.training.training import Training
 
@@ -70,24 +70,22 @@ def extract_middle_features(primary: keras.Model, training: Training, transform:
     Raises:
         ValueError: if a split does not hold as many images as labels.
     """
-    inputs, parameters, scratch = training.inputs, training.parameters, training.scratch
+    inputs, parameters = training.inputs, training.parameters
     extractor = keras.Model(primary.input, primary.get_layer(MIDDLE_LAYER).output)
-    budget = MemoryBudget(parameters.memory_budget_mb)
+    storage = Storage(parameters.memory_budget_mb, training.scratch)
     features = {}
     for name, split in training.splits.items():
         decoded: ModelInputs
         if name == "train" and parameters.augmentation.changes_images:
             copies, window = parameters.copies, require_window(inputs, parameters.augmentation)
             shape = inputs.window(window)
-            decoded = AugmentedInputs(
-                split, transform, inputs, parameters.augmentation, parameters.seed, budget, scratch
-            )
+            decoded = AugmentedInputs(split, transform, inputs, parameters, storage)
         else:
             copies, shape = 1, primary.input_shape[1:]
-            decoded = DecodedInputs(split, transform, inputs.representation, scratch)
+            decoded = DecodedInputs(split, transform, inputs.representation, training.scratch)
         view = extractor if shape == tuple(primary.input_shape[1:]) else of_any_size(extractor)
         batch_shape = (_EXTRACTION_BATCH, *shape)
-        room = allocate((copies * split.count, *view.compute_output_shape(batch_shape)[1:]), budget, scratch)
+        room = storage.allocate((copies * split.count, *view.compute_output_shape(batch_shape)[1:]))
         _extract(view, batch_shape, decoded, split.paths, room)
         room.flags.writeable = False
         features[name] = room

@@ -19,7 +19,7 @@ from components.training.augmented_inputs import AugmentedInputs
 from components.training.examples import Split
 from components.training.fitting import UntrainedModule, fit_module
 from components.training.head_reader import HeadReader
-from components.training.inputs import MemoryBudget, ModelInputs, StoredInputs, image_inputs
+from components.training.inputs import ModelInputs, Storage, StoredInputs, image_inputs
 from components.training.middle_features import MiddleFeatures
 from components.training.parameters import TrainingParameters
 from components.training.targets import detection_targets, source_targets
@@ -103,12 +103,12 @@ def inputs_of_images(training: Training, transform: TransformFunction) -> dict[s
 
     Those of the train split are augmented if the parameters say so.
     """
-    inputs, parameters, scratch = training.inputs, training.parameters, training.scratch
-    budget = MemoryBudget(parameters.memory_budget_mb)
+    inputs, parameters = training.inputs, training.parameters
+    storage = Storage(parameters.memory_budget_mb, training.scratch)
 
     def of_split(name: str, split: Split) -> ModelInputs:
         if name == "train" and parameters.augmentation.changes_images:
-            return AugmentedInputs(split, transform, inputs, parameters.augmentation, parameters.seed, budget, scratch)
-        return image_inputs(split, transform, inputs, budget, scratch)
+            return AugmentedInputs(split, transform, inputs, parameters, storage)
+        return image_inputs(split, transform, inputs, storage)
 
     return {name: of_split(name, split) for name, split in training.splits.items()}

@@ -12,7 +12,7 @@ from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
 from components.training import artifacts, middle_features
 from components.training.examples import image_bytes
-from components.training.inputs import MemoryBudget
+from components.training.inputs import Storage
 from components.training.middle_features import (
     MiddleFeatureStore,
     extract_middle_features,
@@ -69,9 +69,9 @@ def test_a_head_trained_on_spilled_features_is_the_same_head(primary, splits):
 
 
 def test_memory_holds_no_more_than_the_budget(primary, splits, monkeypatch):
-    budget = MemoryBudget(1)
+    budget = Storage(1)
     budget.free = BYTES_OF_TRAIN + 1
-    monkeypatch.setattr(middle_features, "MemoryBudget", lambda _: budget)
+    monkeypatch.setattr(middle_features, "Storage", lambda *_: budget)
     features = extract(primary, splits, 1)
     assert {name: isinstance(array, np.memmap) for name, array in features.items()} == {
         "train": False,
