@@ -85,13 +85,13 @@ def _disk(pixel: Row) -> Row:
 def _ours(path: Path, representation: str, batch: object) -> Callable[[], object]:
     from benchmarks.synthetic import read_dataset, transform_of
     from components.features.parameters import InputParameters
-    from components.training.inputs import MemoryBudget, image_inputs
+    from components.training.inputs import Storage, image_inputs
 
     transform = transform_of(SIZE)
     parameters = InputParameters(representation=representation, size=SIZE)
 
     def run() -> object:
-        return next(image_inputs(read_dataset(path), transform, parameters, MemoryBudget(2**20)).batches([batch]))
+        return next(image_inputs(read_dataset(path), transform, parameters, Storage(2**20)).batches([batch]))
 
     return run
 

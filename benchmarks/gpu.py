@@ -67,10 +67,9 @@ def measure(representation: str, size: int, batch: int, epochs: int) -> dict:
     from components.models.parameters import LayerParameters
     from components.models.primary import MIDDLE_LAYER, build_primary
     from components.models.secondary import build_secondary
-    from components.training.inputs import DecodedInputs, StoredInputs
-    from components.training.loop import LabelledInputs, Learner
+    from components.training.inputs import DecodedInputs, LabelledInputs, StoredInputs
+    from components.training.learners import Learner
     from components.training.parameters import TrainingParameters
-    from components.training.strategies import Replicas
 
     gpus = tf.config.list_physical_devices("GPU")
     inputs = InputParameters(representation=representation, size=size)
@@ -95,7 +94,7 @@ def measure(representation: str, size: int, batch: int, epochs: int) -> dict:
         return fake, head(found, training=False)
 
     def training(model: keras.Model, data: np.ndarray, precision: str) -> Callable[[], object]:
-        learner = Learner(model, TrainingParameters(batch_size=batch, precision=precision), Replicas())
+        learner = Learner(model, TrainingParameters(batch_size=batch, precision=precision))
         labelled = LabelledInputs(StoredInputs(data), split.labels, np.ones(len(data), np.float32))
         return lambda: learner.run_epoch(labelled, epoch=0)
 

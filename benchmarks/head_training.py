@@ -114,18 +114,18 @@ class Experiment:
         """Returns the middle features of both splits, in memory."""
         from components.training.middle_features import extract_middle_features
         from components.training.parameters import TrainingParameters
+        from components.training.training import Training
 
-        parameters = TrainingParameters(memory_budget_mb=2**20)
-        return extract_middle_features(self.primary, self.splits, self._transform, self._inputs, parameters)
+        training = Training(self.splits, self._inputs, TrainingParameters(memory_budget_mb=2**20))
+        return extract_middle_features(self.primary, training, self._transform)
 
     def train(self, number: int, features: "MiddleFeatures", epochs: int, pool: "LearnerPool", batch: int) -> None:
         """Trains and scores the head of source `number`, our way."""
-        from components.training.fitting import FittingOptions
         from components.training.modules import train_head
+        from components.training.training import Training
 
-        options = FittingOptions(learners=pool)
-        parameters = _parameters(epochs, batch)
-        train_head(f"source{number:03d}", features, self.splits, self._inputs, parameters, options=options)
+        training = Training(self.splits, self._inputs, _parameters(epochs, batch), learners=pool)
+        train_head(training, f"source{number:03d}", features)
 
     def published(self, epochs: int) -> Callable[[], object]:
         """Returns what trains the head of source 0 for some epochs the published way, decoded inputs in memory."""

@@ -134,12 +134,14 @@ def _servable(folder: Path, primary, heads) -> tuple[dict[str, Callable], float]
 
     from components.features.parameters import InputParameters
     from components.servable.export import export_servable
+    from components.servable.module import AttributionModule
     from components.servable.operating_points import OperatingPoints
     from components.servable.published import PublishedTransform
 
     inputs = InputParameters(representation="pixel", size=SIZE)
     points = OperatingPoints(0.5, dict.fromkeys(heads, 0.5))
-    export_servable(folder, PublishedTransform(SIZE, None), inputs, primary, heads, points, for_evaluation=True)
+    module = AttributionModule(PublishedTransform(SIZE, None), inputs, primary, heads, points)
+    export_servable(folder, module, for_evaluation=True)
     started = time.perf_counter()
     loaded = tf.saved_model.load(str(folder))
     seconds = time.perf_counter() - started
@@ -194,15 +196,17 @@ class _Script:
     def __init__(self, primary, head) -> None:
         import keras
 
-        from components.models.combined import build_combined, with_features
-        from components.models.primary import DECISION_LAYER
-        from components.models.secondary import DECISION_LAYER as HEAD_DECISION_LAYER
+        from components.models import primary as primary_module
+        from components.models import secondary
 
-        self._model = build_combined(primary, {"gan_0": head})
-        self._explaining: keras.Model = with_features(self._model)
+        middle, last, detection = primary_module.with_features(primary).outputs
+        explained_head = keras.Model(head.input, [head.outputs[0], head.get_layer(secondary.LAST_LAYER).output])
+        attribution, last_of_head = explained_head(middle)
+        self._model = keras.Model(primary.input, [detection, attribution])
+        self._explaining = keras.Model(primary.input, [detection, last, attribution, last_of_head])
         self._kernels = [
             model.get_layer(layer).kernel.numpy()[:, 0]
-            for model, layer in ((primary, DECISION_LAYER), (head, HEAD_DECISION_LAYER))
+            for model, layer in ((primary, primary_module.DECISION_LAYER), (head, secondary.DECISION_LAYER))
         ]
 
     def scores(self, files: list[bytes]):

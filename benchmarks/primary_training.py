@@ -61,10 +61,9 @@ def _of_kind(
     from components.features.parameters import InputParameters
     from components.models.parameters import LayerParameters
     from components.models.primary import build_primary
-    from components.training.inputs import DecodedInputs, KeptInputs, ModelInputs, StoredInputs
-    from components.training.loop import LabelledInputs, Learner
+    from components.training.inputs import DecodedInputs, KeptInputs, LabelledInputs, ModelInputs, StoredInputs
+    from components.training.learners import Learner
     from components.training.parameters import TrainingParameters
-    from components.training.strategies import Replicas
 
     step, count = EPOCH[size][0], len(images)
     inputs = InputParameters(representation=representation, size=size)
@@ -80,7 +79,7 @@ def _of_kind(
     order = [np.arange(start, start + step) for start in range(0, count, step)]
     arrays = np.concatenate(list(from_bytes.batches(order)))
     weights = np.ones(count, np.float32)
-    learner = Learner(build(), TrainingParameters(batch_size=step), Replicas())
+    learner = Learner(build(), TrainingParameters(batch_size=step))
     plain = build()
     plain.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", jit_compile=False)
 

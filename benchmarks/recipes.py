@@ -152,10 +152,10 @@ def run_fold(
 ) -> Fold:
     """Trains on one fold, and scores its test images and their copies."""
     from components.leave_one_out.turns import leave_one_out
-    from components.training.fitting import FittingOptions
     from components.training.learners import process_learners
     from components.training.middle_features import extract_middle_features, repeated
     from components.training.modules import train_head
+    from components.training.training import Training
 
     parts = divide(images, fold)
     splits = {name: _split(name, members) for name, members in parts.items()}
@@ -169,20 +169,16 @@ def run_fold(
     seconds, started = time.process_time() - started, time.process_time()
     heads, turns = {}, []
     sources = sorted({image.source for image in images if image.label})
-    learners = FittingOptions(learners=process_learners())
     if options.heads or options.unknown:
-        features = extract_middle_features(primary, splits, transform, config.input, config.secondary)
-        long_splits = repeated(splits, config.secondary)
+        training = Training(splits, config.input, config.secondary, learners=process_learners())
+        features = extract_middle_features(primary, training, transform)
+        training = repeated(training)
         for source in sources if options.heads else ():
-            head = train_head(
-                source, features, long_splits, config.input, config.secondary, config.attribution_level, learners
-            )
+            head = train_head(training, source, features, config.attribution_level)
             heads[source] = {kind: head.scores[split].scores for kind, split in kinds.items()}
         seconds_of_heads = time.process_time() - started
         if options.unknown:
-            turns = leave_one_out(
-                sources, features, long_splits, "test", config.input, config.secondary, options=learners
-            ).turns
+            turns = leave_one_out(training, sources, features, "test").turns
     return Fold(
         splits["test"].labels,
         splits["test"].sources,
@@ -200,18 +196,19 @@ def _primary(
     import keras
 
     from components.training.inputs import DecodedInputs
-    from components.training.loop import scores
+    from components.training.learners import Learner
     from components.training.modules import train_primary
+    from components.training.training import Training
 
     if kept and kept.exists():
         model = keras.models.load_model(kept, compile=False, safe_mode=True)
-        representation = config.input.representation
+        learner = Learner(model, config.primary)
         return model, {
-            name: scores(model, DecodedInputs(split, transform, representation), config.primary.batch_size)
+            name: learner.scores(DecodedInputs(split, transform, config.input.representation))
             for name, split in splits.items()
             if name != "train"
         }
-    trained = train_primary(splits, transform, config.input, config.primary)
+    trained = train_primary(Training(splits, config.input, config.primary), transform)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         trained.model.save(kept)

@@ -10,6 +10,7 @@ from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.servable.assembly import Assembly, write_assembly
 from components.servable.export import export_servable
+from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from components.training import artifacts
 
@@ -71,16 +72,16 @@ def assemble(
         {source: artifacts.read_description(model).operating_point.threshold for source, model in blessed.items()},
         uncertain_band,
     )
-    export_servable(
-        folder / artifacts.SERVING_FOLDER,
+    module = AttributionModule(
         ExportedTransform(transform_graph),
         inputs,
         artifacts.read_model(primary.model),
         {source: artifacts.read_model(model) for source, model in blessed.items()},
         points,
-        level=level,
-        distances={source: artifacts.read_distance_of(model) for source, model in blessed.items()},
+        level,
+        {source: artifacts.read_distance_of(model) for source, model in blessed.items()},
     )
+    export_servable(folder / artifacts.SERVING_FOLDER, module)
     assembly = Assembly(
         str(primary.model),
         {source: str(model) for source, model in blessed.items()},

@@ -40,5 +40,5 @@ def _evaluator(
     parameters: EvaluationParameters,
     config: config_pb2.EvalConfig,
 ) -> Evaluator:
-    splits = [parameters.split]
+    splits: list[str] = [parameters.split]
     return Evaluator(examples=examples, model=model, schema=schema, eval_config=config, example_splits=splits)

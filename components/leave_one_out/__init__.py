@@ -1,1 +1,1 @@
-"""Leave-one-generator-out evaluation: every source takes its turn as the unknown generator."""
+"""The step that leaves each source out in turn, and scores it as an unknown generator."""

@@ -1,4 +1,4 @@
-"""Executor of the leave-one-generator-out evaluation: from artifacts to heads without a source and their figures."""
+"""TFX executor that trains heads without each source in turn, and writes how they score its images."""
 
 import json
 from pathlib import Path
@@ -10,18 +10,16 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.features.parameters import InputParameters
-from components.features.transform import ExportedTransform
 from components.leave_one_out.artifacts import write_evaluation
 from components.leave_one_out.turns import leave_one_out
-from components.trainer.job import TrainingJob, middle_features
 from components.training.determinism import deterministic_operations
 from components.training.examples import process_splits
-from components.training.fitting import FittingOptions
 from components.training.learners import process_learners
-from components.training.middle_features import repeated
+from components.training.middle_features import repeated, stored_middle_features
 from components.training.parameters import TrainingParameters
+from components.training.training import Training
 
-# Those of the heads: where they were trained in this process, their middle features are used again.
+# The splits of the heads: if these were trained in this process, their middle features are used again.
 _SPLITS = ("train", "eval", "test")
 
 
@@ -34,33 +32,26 @@ class LeaveOneOutExecutor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Reads examples, transform graph and primary module; trains heads and keeps none; writes what they said."""
+        """Read examples, transform graph and primary module; train heads, keep none, and write their scores."""
         scratch = Path(self._get_tmp_dir())
         scratch.mkdir(parents=True, exist_ok=True)
-        job = TrainingJob(
-            splits={name: _files(input_dict["examples"], name) for name in _SPLITS},
-            transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
-            inputs=InputParameters.model_validate_json(exec_properties["inputs"]),
-            training=TrainingParameters.model_validate_json(exec_properties["training"]),
-            level=exec_properties["level"],
-            primary=artifact_utils.get_single_uri(input_dict["primary"]),
-            scratch=str(scratch),
-            # No head of these is kept.
-            model_folder="",
-            run_folder="",
-            checkpoints="",
+        files = {name: _files(input_dict["examples"], name) for name in _SPLITS}
+        training = Training(
+            {name: process_splits().get(name, of_split, scratch) for name, of_split in files.items()},
+            InputParameters.model_validate_json(exec_properties["inputs"]),
+            TrainingParameters.model_validate_json(exec_properties["training"]),
+            scratch=scratch,
+            learners=process_learners(),
         )
-        splits = {name: process_splits().get(name, files, scratch) for name, files in job.splits.items()}
-        with deterministic_operations(job.training.deterministic):
+        primary = Path(artifact_utils.get_single_uri(input_dict["primary"]))
+        transform_graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
+        with deterministic_operations(training.parameters.deterministic):
             evaluation = leave_one_out(
+                repeated(training),
                 json.loads(exec_properties["sources"]),
-                middle_features(job, splits, ExportedTransform(job.transform_graph)),
-                repeated(splits, job.training),
+                stored_middle_features(primary, training, transform_graph),
                 exec_properties["split"],
-                job.inputs,
-                job.training,
-                job.level,
-                FittingOptions(scratch=scratch, learners=process_learners()),
+                exec_properties["level"],
             )
         write_evaluation(Path(artifact_utils.get_single_uri(output_dict["evaluation"])), evaluation)
 

@@ -1,59 +1,51 @@
-"""Every source takes its turn as the unknown generator: do heads that never saw it take its images for their own?
+"""Every source takes its turn as the unknown generator: do heads that never saw it claim its images?
 
-In a turn the heads of all other sources are trained anew, on the same frozen middle features, without any image of the
+In a turn the heads of all other sources are trained again, on the same frozen middle features, without any image of the
 left-out source: it is neither among their negatives nor in the eval split that ends their training. The primary module
-is not trained anew, and has seen the left-out source as fake. What is measured is the heads alone: whether they mistake
+is not trained again, and has seen the left-out source as fake. The figures are of the heads alone: whether they mistake
 an unknown generator's image for one of theirs, not whether the primary module would have called it fake.
 """
 
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from components.examples.names import AttributionLevel, group_of
-from components.features.parameters import InputParameters
 from components.leave_one_out.scores import acceptance_scores, fit_reference
 from components.metrics.open_set_turns import OpenSetEvaluation, OpenSetTurn
 from components.training.examples import Split
-from components.training.fitting import FittingOptions
 from components.training.head_reader import HeadReader
-from components.training.inputs import MemoryBudget, allocate
+from components.training.inputs import Storage
 from components.training.middle_features import MiddleFeatures
 from components.training.modules import train_head
-from components.training.parameters import TrainingParameters
+from components.training.training import Training
 
 _COPIED_AT_ONCE = 256
 _LEARNT_FROM = ("train", "eval")
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 
 def leave_one_out(
+    training: Training,
     sources: Sequence[str],
     features: MiddleFeatures,
-    splits: Mapping[str, Split],
     scored: str,
-    inputs: InputParameters,
-    training: TrainingParameters,
     level: AttributionLevel = "instance",
-    options: FittingOptions | None = None,
 ) -> OpenSetEvaluation:
-    """Trains heads for every turn and scores images of known and unknown sources with them.
+    """Train heads for every turn, and score images of known and unknown sources with them.
 
     With n sources n * (n - 1) heads are trained.
 
     Args:
-        sources: names of the sources, or architectures, that take turns; at least two, all in the train split.
-        features: of the trained primary module, for every split.
-        splits: "train", "eval" and the scored one, each in the order of its features.
-        scored: the split whose images are scored: all of `sources`, no other; a source may have none there.
-        inputs: representation and size that the primary module reads.
-        training: of each head.
-        level: what `sources` names: sources, "instance", or generator architectures.
-        options: where heads are trained; give its `learners`, since all heads are alike.
+        training: Training of each head: "train", "eval" and the scored split, each in the order of its features, and
+            the parameters. Set its `learners`, since all heads are alike.
+        sources: Names of the sources, or architectures, that take turns; at least two, all in the train split.
+        features: Middle features of the trained primary module, for every split.
+        scored: Split whose images of `sources`, and no others, are scored; it may lack some of them.
+        level: Kind of name in `sources`: sources, "instance", or generator architectures.
 
     Returns:
         A turn for each source, in their order.
@@ -63,8 +55,7 @@ def leave_one_out(
     """
     if len(set(sources)) < 2 or len(set(sources)) < len(sources):
         raise ValueError(f"sources: must be at least two, each once, got {', '.join(sources) or 'none'}.")
-    options = options or FittingOptions()
-    groups = {name: _groups(split, level) for name, split in splits.items()}
+    groups = {name: _groups(split, level) for name, split in training.splits.items()}
     rows = np.flatnonzero(np.isin(groups[scored], list(sources)))
     if not rows.size:
         raise ValueError(f"split '{scored}': holds no image of {', '.join(sources)}; there is nothing to score.")
@@ -72,16 +63,11 @@ def leave_one_out(
     turns = []
     for number, left_out in enumerate(sources):
         known = [source for source in sources if source != left_out]
-        _logger.info("turn %d of %d: heads of %s without '%s'", number + 1, len(sources), ", ".join(known), left_out)
-        kept = {name: groups[name] != left_out for name in _LEARNT_FROM}
-        budget = MemoryBudget(training.memory_budget_mb)
-        kept_splits = {name: chosen_images(splits[name], kept[name]) for name in _LEARNT_FROM}
-        kept_features = {
-            name: _chosen_features(features[name], kept[name], budget, options.scratch) for name in _LEARNT_FROM
-        }
+        _LOGGER.info("turn %d of %d: heads of %s without '%s'", number + 1, len(sources), ", ".join(known), left_out)
+        kept_training, kept_features = _without(left_out, training, features, groups)
         logits, last, references = [], [], []
         for source in known:
-            head = train_head(source, kept_features, kept_splits, inputs, training, level, options).model
+            head = train_head(kept_training, source, kept_features, level).model
             reader = reader or HeadReader(head)
             own = {name: np.flatnonzero(groups[name] == source) for name in _LEARNT_FROM}
             learnt = reader.read(head, features["train"], own["train"])
@@ -96,7 +82,7 @@ def leave_one_out(
             OpenSetTurn(
                 left_out,
                 groups[scored][rows],
-                splits[scored].paths[rows],
+                training.splits[scored].paths[rows],
                 np.array(known)[of_heads.argmax(axis=1)],
                 acceptance_scores(of_heads, np.stack(last, axis=1), references),
             )
@@ -104,22 +90,21 @@ def leave_one_out(
     return OpenSetEvaluation(scored, turns)
 
 
-def chosen_images(split: Split, chosen: np.ndarray) -> Split:
-    """Returns some of the images of a split; their encoded bytes do not come along.
+def _without(
+    left_out: str, training: Training, features: MiddleFeatures, groups: Mapping[str, np.ndarray]
+) -> tuple[Training, MiddleFeatures]:
+    """Return the training of a turn, and its features: of train and eval split, without the left-out source."""
+    storage = Storage(training.parameters.memory_budget_mb, training.scratch)
+    kept = {name: groups[name] != left_out for name in _LEARNT_FROM}
+    splits = {name: training.splits[name].select(rows) for name, rows in kept.items()}
+    copies = {name: _chosen_features(features[name], rows, storage) for name, rows in kept.items()}
+    return dataclasses.replace(training, splits=splits), copies
 
-    Args:
-        split: any split.
-        chosen: booleans (count,).
-    """
-    return dataclasses.replace(
-        split, labels=split.labels[chosen], sources=split.sources[chosen], paths=split.paths[chosen], images=None
-    )
 
-
-def _chosen_features(features: np.ndarray, chosen: np.ndarray, budget: MemoryBudget, folder: Path | None) -> np.ndarray:
-    """Copies the features of some images: in memory where the budget has room, else into a temporary file."""
+def _chosen_features(features: np.ndarray, chosen: np.ndarray, storage: Storage) -> np.ndarray:
+    """Copy the features of some images: into memory if it has room, else into a temporary file."""
     rows = np.flatnonzero(chosen)
-    copy = allocate((len(rows), *features.shape[1:]), budget, folder)
+    copy = storage.allocate((len(rows), *features.shape[1:]))
     for start in range(0, len(rows), _COPIED_AT_ONCE):
         copy[start : start + _COPIED_AT_ONCE] = features[rows[start : start + _COPIED_AT_ONCE]]
     copy.flags.writeable = False

@@ -1,1 +1,1 @@
-"""The networks, in Keras 3."""
+"""The networks, in Keras 3, and how they decide."""

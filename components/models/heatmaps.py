@@ -38,21 +38,3 @@ def contribution_map(features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
             f"shape {features.shape}, got {kernel.shape}."
         )
     return tf.reduce_sum(features * weights, axis=-1)
-
-
-def normalise_maps(maps: tf.Tensor) -> tf.Tensor:
-    """Keeps what speaks for the class and divides each map by its own greatest value: max(0, map) / max(map).
-
-    Per image: a normalised map never depends on its neighbours in the batch, as the published one does, which divides
-    by the greatest value of the whole batch. Positive factors of a map cancel, such as p (1 - p) where a map explains
-    the probability p instead of the logit.
-
-    Args:
-        maps: float32 (batch, height, width), as from `contribution_map`.
-
-    Returns:
-        float32 tensor of the same shape, 0..1; the greatest value of each map is 1, or all are 0 where nothing speaks
-        for the class.
-    """
-    positive = tf.nn.relu(maps)
-    return tf.math.divide_no_nan(positive, tf.reduce_max(positive, axis=(1, 2), keepdims=True))

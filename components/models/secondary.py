@@ -43,8 +43,3 @@ def build_secondary(
     features = layers.block(1, filters=32, kernel=3)(inputs)
     features = layers.block(2, filters=32, kernel=4, stride=2)(features)
     return keras.Model(inputs, layers.decision(pooled)(features), name="secondary")
-
-
-def with_features(head: keras.Model) -> keras.Model:
-    """Returns a view on a head, sharing its weights, that gives [last features, probability]."""
-    return keras.Model(head.input, [head.get_layer(LAST_LAYER).output, head.outputs[0]], name="secondary_with_features")

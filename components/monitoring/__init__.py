@@ -1,1 +1,1 @@
-"""Has the world moved? Statistics of what was judged and of what is asked, and how far apart they are."""
+"""Statistics of images and answers, and the divergence between two sets of them."""

@@ -1,1 +1,1 @@
-"""Reference statistics of a servable, against which monitoring compares requests."""
+"""The step that measures the images a servable was evaluated on, as monitoring measures requests."""

@@ -1,1 +1,1 @@
-"""The graph that is served, and how it is written."""
+"""The served graph, and how it is written and imported."""

@@ -1,71 +1,48 @@
 """Writing a servable: SavedModel, operating points and label map as assets, and warm-up requests for TF Serving."""
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from components.examples import names
-from components.features.parameters import InputParameters
-from components.features.transform import TransformFunction
-from components.models.distances import SourceDistance
 from components.servable.module import SIGNATURE_LABELS, AttributionModule
-from components.servable.operating_points import OperatingPoints
 from serving import contract
 
 # TF Serving compiles kernels and allocates per batch size: the first request of a size is about 60 times slower.
 WARMUP_BATCH_SIZES = (1, 8, 32)
 
 
-def export_servable(
-    path: Path,
-    transform: TransformFunction,
-    inputs: InputParameters,
-    primary: keras.Model,
-    heads: Mapping[str, keras.Model],
-    points: OperatingPoints,
-    for_evaluation: bool = False,
-    level: names.AttributionLevel = "instance",
-    distances: Mapping[str, SourceDistance | None] | None = None,
-) -> None:
-    """Writes one version directory.
+def export_servable(path: Path, module: AttributionModule, for_evaluation: bool = False) -> None:
+    """Write one version directory.
 
     Args:
-        path: directory to write; made if absent.
-        transform: what Transform exported.
-        inputs: representation and size.
-        primary: the primary module.
-        heads: source name -> head.
-        points: thresholds of primary module and heads, and the band in which no verdict is given.
-        for_evaluation: adds the signature by which the Evaluator learns a head's labels, and leaves out warm-up.
-        level: what the heads are named after: sources, or generator architectures.
-        distances: source -> beyond which distance its head claims nothing; a head without one claims by its threshold.
+        path: Directory to write; made if absent.
+        module: Graph to serve, with its thresholds.
+        for_evaluation: Adds the signature by which the Evaluator learns a head's labels, and leaves out warm-up.
     """
-    module = AttributionModule(transform, inputs, primary, heads, points, level, distances)
     with tempfile.TemporaryDirectory() as folder:
         asset = Path(folder) / Path(contract.ASSET_OPERATING_POINTS).name
-        points.write(asset, inputs, level)
+        module.points.write(asset, module.inputs, module.level)
         module.operating_points_asset = tf.saved_model.Asset(str(asset))
         label_map = Path(folder) / Path(contract.ASSET_LABEL_MAP).name
-        points.write_label_map(label_map)
+        module.points.write_label_map(label_map)
         module.label_map_asset = tf.saved_model.Asset(str(label_map))
         signatures = module.signatures()
-        if for_evaluation and heads:
+        if for_evaluation and module.points.sources:
             signatures[SIGNATURE_LABELS] = module.attribution_labels
         tf.saved_model.save(module, str(path), signatures=signatures)
     if not for_evaluation:
-        write_warmup_requests(path / contract.WARMUP_REQUESTS, inputs.size)
+        write_warmup_requests(path / contract.WARMUP_REQUESTS, module.inputs.size)
 
 
 def write_warmup_requests(path: Path, size: int) -> None:
-    """Writes the requests that TF Serving replays before it calls a version available.
+    """Write the requests that TF Serving replays before it reports a version as available.
 
     Args:
-        path: file to write: TFRecord of PredictionLog.
-        size: height and width in pixels of the images in the requests.
+        path: File to write: TFRecord of PredictionLog.
+        size: Height and width in pixels of the images in the requests.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     image = tf.io.encode_png(tf.fill((size, size, 3), tf.constant(128, tf.uint8))).numpy()

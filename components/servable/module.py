@@ -23,16 +23,16 @@ OUTPUT_IS_SOURCE = "is_source"
 
 
 class AttributionModule(tf.Module):
-    """Answers what a servable is asked, from encoded bytes to verdicts.
+    """The signatures of a servable, from encoded bytes to verdicts.
 
     Args:
-        transform: what Transform exported: image bytes to features.
-        inputs: representation and size that the primary module reads.
-        primary: the primary module.
-        heads: source name -> its head; the order is the order of the outputs. May be empty.
-        points: thresholds and band; its sources must be those of the heads, in the same order.
-        level: what the heads are named after: sources, or generator architectures.
-        distances: source -> beyond which distance its head claims nothing.
+        transform: Function from image bytes to features, as Transform exported it.
+        inputs: Representation and size that the primary module reads.
+        primary: Primary module.
+        heads: Heads by source, in the order of the outputs; may be empty.
+        points: Thresholds of the primary module and the heads, in their order, and the band without a verdict.
+        level: Kind of name that the heads have: sources, "instance", or generator architectures.
+        distances: Distance by source beyond which its head claims nothing; a head without one claims by its threshold.
 
     Raises:
         ValueError: if the thresholds' sources are not the heads' sources.
@@ -51,16 +51,13 @@ class AttributionModule(tf.Module):
         super().__init__(name="generator_attribution")
         if list(points.sources) != list(heads):
             raise ValueError(f"operating points are for {list(points.sources)}, the heads are {list(heads)}.")
+        self.inputs, self.points, self.level = inputs, points, level
         self._transform = transform
-        self._representation = inputs.representation
         self._primary = primary_module.with_features(primary)
         self._primary_kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
         self._source_names = list(heads)
         self._group_feature = names.SOURCE if level == "instance" else names.ARCHITECTURE
         self._heads = GroupedHeads(heads, distances)
-        self._detection_threshold = points.detection
-        self._source_thresholds = list(points.sources.values())
-        self._uncertain_band = points.uncertain_band
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_IMAGE_BYTES)])
     def serve_image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -101,7 +98,7 @@ class AttributionModule(tf.Module):
 
     def _answers(self, image_bytes: tf.Tensor, explained: bool) -> dict[str, tf.Tensor]:
         """Returns the four outputs, with heatmaps if they are to be explained."""
-        model_inputs = self._transform(image_bytes)[self._representation]
+        model_inputs = self._transform(image_bytes)[self.inputs.representation]
         batch = tf.shape(image_bytes)[0]
         # Convolutions answer an empty batch with a wrong shape, and a row alone is multiplied by other routines than
         # several are, which add up in another order: both get blank rows, of which nothing is kept.
@@ -125,10 +122,10 @@ class AttributionModule(tf.Module):
         verdict = verdicts(
             fake_probability,
             source_probabilities,
-            self._detection_threshold,
-            self._source_thresholds,
+            self.points.detection,
+            list(self.points.sources.values()),
             self._source_names,
-            self._uncertain_band,
+            self.points.uncertain_band,
             of_heads.within[:batch],
         )
         return {

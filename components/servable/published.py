@@ -20,6 +20,7 @@ from components.features.dct import LOG_OFFSET
 from components.features.parameters import InputParameters, Representation
 from components.models.published import PublishedModel, differing_layers, read_published
 from components.servable.export import export_servable
+from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from serving import atomic, contract
 
@@ -308,4 +309,4 @@ def _export_whole(
     points = OperatingPoints(PUBLISHED_THRESHOLD, dict.fromkeys(heads, PUBLISHED_THRESHOLD))
     modules = {name: model.head for name, model in heads.items() if model.head is not None}
     with atomic.create_directory(servable) as staging:
-        export_servable(staging, transform, inputs, first.primary, modules, points)
+        export_servable(staging, AttributionModule(transform, inputs, first.primary, modules, points))

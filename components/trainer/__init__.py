@@ -1,1 +1,1 @@
-"""The training steps and the one training loop under them."""
+"""The steps that train a primary module, a head or a baseline."""

@@ -1,4 +1,4 @@
-"""Executors of the trainers: from artifacts to a job, and to whoever carries it out."""
+"""TFX executors that turn artifacts into a training job and run it locally or in worker processes."""
 
 import json
 from pathlib import Path
@@ -22,10 +22,10 @@ _Artifacts = dict[str, list[types.Artifact]]
 
 
 class _TrainerExecutor(base_executor.BaseExecutor):
-    """What the trainers have in common."""
+    """The part that the trainers have in common."""
 
     def _run(self, input_dict: _Artifacts, output_dict: _Artifacts, properties: dict[str, Any], **module: Any) -> None:
-        """Makes the job of a node and carries it out."""
+        """Make the job of a node and run it."""
         training = TrainingParameters.model_validate_json(properties["training"])
         model_folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
         scratch = Path(self._get_tmp_dir())

@@ -1,1 +1,1 @@
-"""Training of the primary module, the heads and the baselines."""
+"""Training of the primary module, the heads and the baselines, as a library."""

@@ -13,6 +13,7 @@ The ModelRun artifact:
     logs/               for TensorBoard
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,6 +108,12 @@ def write_module(
 def read_model(folder: Path) -> keras.Model:
     """Loads the Keras model of a Model artifact; safe mode refuses code that came with the file."""
     return keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+
+
+def model_digest(folder: Path) -> bytes:
+    """Return the SHA-256 digest of model.keras of a Model artifact."""
+    with (folder / MODEL_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def read_distance_of(folder: Path) -> SourceDistance | None:

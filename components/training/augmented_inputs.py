@@ -1,7 +1,6 @@
 """Model inputs that differ from epoch to epoch: augmented windows of the images of a split."""
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -10,12 +9,13 @@ from components.features import image
 from components.features.parameters import InputParameters
 from components.features.preprocessing import features_without_statistics
 from components.features.transform import TransformFunction
-from components.training.ahead import computed_ahead
 from components.training.augmentation import make_augment
-from components.training.augmentation_parameters import AugmentationParameters, require_window
+from components.training.augmentation_parameters import require_window
 from components.training.encoded_images import EncodedImages
 from components.training.examples import Split, image_batches
-from components.training.inputs import Batch, MemoryBudget, ModelInputs, SameInputs
+from components.training.inputs import Batch, ModelInputs, SameInputs, Storage
+from components.training.parameters import TrainingParameters
+from components.training.prefetching import prefetch
 
 _UNCOMPRESSED = 0
 _SEEDS = 2**31
@@ -28,13 +28,12 @@ class AugmentedInputs:
     else: a training that is taken up again sees what it would have seen, in whatever order files hold the images.
 
     Args:
-        split: the images.
-        transform: from image bytes to features; asked where a representation needs its statistics.
-        inputs: representation and size of the model.
-        augmentation: what happens to images.
-        seed: of the training.
-        budget: decoded images are kept where it has room for them and they are all of one size.
-        folder: for a temporary file of encoded images.
+        split: Images.
+        transform: Function from image bytes to features, for representations that need statistics.
+        inputs: Representation and size of the model.
+        parameters: Augmentation and seed of the training.
+        storage: Room for decoded images, which are kept if they are all of one size; else for a temporary file of
+            encoded ones.
 
     Raises:
         ValueError: if the window is not the model's size, and the representation cannot do with another.
@@ -45,17 +44,15 @@ class AugmentedInputs:
         split: Split,
         transform: TransformFunction,
         inputs: InputParameters,
-        augmentation: AugmentationParameters,
-        seed: int,
-        budget: MemoryBudget,
-        folder: Path | None = None,
+        parameters: TrainingParameters,
+        storage: Storage,
     ) -> None:
-        self._size = require_window(inputs, augmentation)
-        self._seed = seed
+        self._size = require_window(inputs, parameters.augmentation)
+        self._seed = parameters.seed
         self._rank = np.empty(split.count, np.int64)
         self._rank[np.argsort(split.paths, kind="stable")] = np.arange(split.count)
-        self._images = _EpochlessImages(split, inputs.size, budget, folder)
-        augment = make_augment(augmentation, self._size)
+        self._images = _EpochlessImages(split, inputs.size, storage)
+        augment = make_augment(parameters.augmentation, self._size)
 
         def features(windows: tf.Tensor) -> tf.Tensor:
             if inputs.pooled:
@@ -127,7 +124,7 @@ class _Epoch(SameInputs):
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; augments ahead of what is asked for."""
-        return computed_ahead(lambda batch: self._get(batch, self._seeds[batch]), indices)
+        return prefetch(lambda batch: self._get(batch, self._seeds[batch]), indices)
 
 
 class _EpochlessImages:
@@ -138,14 +135,14 @@ class _EpochlessImages:
         encoded: the same images as they are stored.
     """
 
-    def __init__(self, split: Split, size: int, budget: MemoryBudget, folder: Path | None) -> None:
-        self.encoded = split.images or EncodedImages(image_batches(split).as_numpy_iterator(), folder)
+    def __init__(self, split: Split, size: int, storage: Storage) -> None:
+        self.encoded = split.images or EncodedImages(image_batches(split).as_numpy_iterator(), storage.directory)
         decode = tf.function(
             lambda encoded: image.decode_whole(encoded, size), input_signature=[tf.TensorSpec([], tf.string)]
         )
         self.decoded: np.ndarray | None = None
         first = decode(self.encoded.take(np.array([0]))[0]).numpy()
-        if not budget.grants(first.nbytes * split.count):
+        if not storage.grants(first.nbytes * split.count):
             return
         decoded = np.empty((split.count, *first.shape), np.uint8)
         for number in range(split.count):

@@ -1,50 +1,65 @@
 """Training of the baselines that the proposed modules are compared with, on the models' inputs themselves."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from components.examples.names import AttributionLevel, group_of
+from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models.gdaconv import build_gdaconv
 from components.models.no_transfer import build_no_transfer
 from components.models.parameters import LayerParameters
 from components.models.postpool import build_postpool
-from components.training.examples import Split
-from components.training.fitting import FittingOptions, fit_module, require_classes
+from components.training.fitting import UntrainedModule, fit_module
 from components.training.inputs import SelectedInputs
-from components.training.modules import of_images, source_targets
-from components.training.parameters import BaselineArchitecture, BaselineParameters
+from components.training.modules import inputs_of_images
+from components.training.parameters import BaselineArchitecture, BaselineTask
+from components.training.targets import (
+    REAL_CLASS,
+    class_targets,
+    detection_targets,
+    require_classes,
+    source_targets,
+)
 from components.training.trained import TrainedModule
+from components.training.training import Training
 
-REAL_CLASS = "real"
+
+@dataclass(frozen=True)
+class Baseline:
+    """One baseline: its network, and what it tells apart.
+
+    Attributes:
+        architecture: Name of the network.
+        task: "detection", "attribution" or "multiclass".
+        source: For task "attribution", the source or architecture that is told from everything else; else empty.
+        sources: For task "multiclass", the classes beside "real", in this order. Images of other generators are neither
+            trained on nor scored, but counted.
+        level: Kind of name in `source` and `sources`: sources, "instance", or generator architectures.
+    """
+
+    architecture: BaselineArchitecture
+    task: BaselineTask
+    source: str = ""
+    sources: tuple[str, ...] = ()
+    level: AttributionLevel = "instance"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the softmax's outputs; empty for one sigmoid output."""
+        return (REAL_CLASS, *self.sources) if self.task == "multiclass" else ()
 
 
-def train_baseline(
-    baseline: BaselineParameters,
-    splits: Mapping[str, Split],
-    transform: TransformFunction,
-    inputs: InputParameters,
-    source: str = "",
-    sources: Sequence[str] = (),
-    level: AttributionLevel = "instance",
-    options: FittingOptions | None = None,
-) -> TrainedModule:
-    """Trains a baseline.
+def train_baseline(training: Training, baseline: Baseline, transform: TransformFunction) -> TrainedModule:
+    """Train a baseline.
 
     Args:
-        baseline: architecture, task and training.
-        splits: "train" and "eval"; "eval" and any further split are scored.
-        transform: from image bytes to features.
-        inputs: representation and size.
-        source: for task "attribution": the source, or architecture, that is told from everything else.
-        sources: for task "multiclass": the classes beside "real", in this order. Images of other generators are
-            neither trained on nor scored, but counted.
-        level: what `source` and `sources` name: sources, or generator architectures.
-        options: where it runs, starts from and keeps its files.
+        training: Splits, parameters, devices and files.
+        baseline: Network and task.
+        transform: Function from image bytes to features.
 
     Returns:
         The trained model.
@@ -52,75 +67,36 @@ def train_baseline(
     Raises:
         ValueError: if the train split lacks a class, or a class is named "real".
     """
-    options = options or FittingOptions()
-    parameters = baseline.training
-    images = of_images(splits, transform, inputs, parameters, options)
-    classes: tuple[str, ...] = ()
+    images, splits, level = inputs_of_images(training, transform), training.splits, baseline.level
     left_out: dict[str, int] = {}
     if baseline.task == "multiclass":
-        classes = (REAL_CLASS, *sources)
-        targets = class_targets(sources, splits, level)
+        targets = class_targets(baseline.sources, splits, level)
         chosen = {name: np.flatnonzero(of_split >= 0) for name, of_split in targets.items()}
         left_out = {name: splits[name].count - len(kept) for name, kept in chosen.items()}
         images = {name: SelectedInputs(images[name], kept) for name, kept in chosen.items()}
-        splits = {name: _selected(splits[name], kept) for name, kept in chosen.items()}
+        splits = {name: splits[name].select(kept) for name, kept in chosen.items()}
         targets = {name: targets[name][kept] for name, kept in chosen.items()}
-        require_classes(splits["train"], targets["train"], classes)
+        require_classes(splits["train"], targets["train"], baseline.classes)
     elif baseline.task == "attribution":
-        targets = source_targets(source, splits, level)
+        targets = source_targets(baseline.source, splits, level)
     else:
-        targets = {name: split.labels for name, split in splits.items()}
-        require_classes(splits["train"], targets["train"], (REAL_CLASS, "fake"))
+        targets = detection_targets(splits)
+    parameters, outputs = training.parameters, len(baseline.classes) or 1
 
     def build() -> keras.Model:
-        outputs = len(classes) or 1
-        pooled = inputs.pooled
-        return build_baseline(baseline.architecture, inputs.shape, pooled, outputs, parameters.layers, parameters.seed)
+        return build_baseline(baseline.architecture, training.inputs, outputs, parameters.layers, parameters.seed)
 
-    name = f"{baseline.architecture}.{source or baseline.task}"
-    trained = fit_module(name, build, splits, images, targets, parameters, options, classes)
+    name = f"{baseline.architecture}.{baseline.source or baseline.task}"
+    training = dataclasses.replace(training, splits=splits)
+    trained = fit_module(training, UntrainedModule(name, build, baseline.classes), images, targets)
     return dataclasses.replace(trained, images_left_out=left_out)
 
 
 def build_baseline(
-    architecture: BaselineArchitecture,
-    input_shape: tuple[int, int, int],
-    pooled: bool,
-    classes: int,
-    parameters: LayerParameters,
-    seed: int,
+    architecture: BaselineArchitecture, inputs: InputParameters, classes: int, layers: LayerParameters, seed: int
 ) -> keras.Model:
-    """Builds an untrained baseline; arguments as the builders' in `components.models`."""
+    """Build an untrained baseline; see the builders in `components.models`."""
     if architecture == "notl":
-        return build_no_transfer(input_shape, pooled, classes, parameters, seed)
+        return build_no_transfer(inputs.shape, inputs.pooled, classes, layers, seed)
     builder = {"gdaconv": build_gdaconv, "postpool": build_postpool}[architecture]
-    return builder(input_shape, classes, parameters, seed)
-
-
-def class_targets(
-    sources: Sequence[str], splits: Mapping[str, Split], level: AttributionLevel
-) -> dict[str, np.ndarray]:
-    """Returns the class of every image: 0 real, i + 1 for sources[i], -1 for other generators; int32 (count,).
-
-    Raises:
-        ValueError: if there is no source, or one is named "real".
-    """
-    if not sources or REAL_CLASS in sources:
-        raise ValueError(
-            f"sources: a softmax needs '{REAL_CLASS}' and at least one source of another name, got {list(sources)}."
-        )
-    numbers = {source: number + 1 for number, source in enumerate(sources)}
-    return {
-        name: np.array(
-            [
-                numbers.get(group_of(source, level), -1) if label else 0
-                for source, label in zip(split.sources.tolist(), split.labels.tolist(), strict=True)
-            ],
-            np.int32,
-        )
-        for name, split in splits.items()
-    }
-
-
-def _selected(split: Split, kept: np.ndarray) -> Split:
-    return dataclasses.replace(split, labels=split.labels[kept], sources=split.sources[kept], paths=split.paths[kept])
+    return builder(inputs.shape, classes, layers, seed)

@@ -7,7 +7,7 @@ exactly what serving will see.
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -46,6 +46,14 @@ class Split:
     def count(self) -> int:
         """Number of images."""
         return len(self.labels)
+
+    def select(self, rows: np.ndarray) -> "Split":
+        """Return a split of some of the images, without their encoded bytes.
+
+        Args:
+            rows: Indices, int (selected,), in any order and possibly repeated; or a mask, bool (count,).
+        """
+        return replace(self, labels=self.labels[rows], sources=self.sources[rows], paths=self.paths[rows], images=None)
 
     @cached_property
     def source_names(self) -> tuple[str, ...]:

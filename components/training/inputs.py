@@ -6,6 +6,7 @@ What lies on disk is a temporary file without a name: it is gone with the proces
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
@@ -14,9 +15,9 @@ import tensorflow as tf
 
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
-from components.training.ahead import computed_ahead
 from components.training.encoded_images import EncodedImages
 from components.training.examples import Split, image_batches
+from components.training.prefetching import prefetch
 
 Batch: TypeAlias = np.ndarray | tf.Tensor
 
@@ -40,6 +41,23 @@ class ModelInputs(Protocol):
         """Returns the inputs of an epoch, counted from 0; most are the same in all of them."""
 
 
+@dataclass(frozen=True)
+class LabelledInputs:
+    """Inputs of a model with what it should answer.
+
+    Attributes:
+        inputs: Inputs of the model.
+        targets: int32 (count,): 0 or 1; for a softmax the index of the class.
+        weights: float32 (count,), weight of each image in the loss.
+        sources: str (count,), source of each image; None if unknown.
+    """
+
+    inputs: ModelInputs
+    targets: np.ndarray
+    weights: np.ndarray
+    sources: np.ndarray | None = None
+
+
 class SameInputs:
     """Inputs that are the same in every epoch."""
 
@@ -48,22 +66,32 @@ class SameInputs:
         return self
 
 
-class MemoryBudget:
-    """How many bytes may still be kept in memory.
+class Storage:
+    """Room for what is computed from images: memory up to a budget, past it temporary files.
 
     Args:
-        megabytes: size of the budget.
+        megabytes: Size of the memory budget.
+        directory: Directory for temporary files; None is the system's.
     """
 
-    def __init__(self, megabytes: int) -> None:
+    def __init__(self, megabytes: int, directory: Path | None = None) -> None:
         self.free = megabytes * 2**20
+        self.directory = directory
 
     def grants(self, size: int) -> bool:
-        """Takes `size` bytes from the budget if they are there."""
+        """Take `size` bytes from the budget if it has them."""
         if size > self.free:
             return False
         self.free -= size
         return True
+
+    def allocate(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return room for float32 values: in memory if the budget has it, else in a temporary file without a name."""
+        if self.grants(_bytes_of(shape)):
+            return np.empty(shape, np.float32)
+        with tempfile.TemporaryFile(dir=self.directory) as file:
+            # The mapping keeps the file open; nothing else does, and no name leads to it.
+            return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 class StoredInputs(SameInputs):
@@ -116,7 +144,7 @@ class DecodedInputs(SameInputs):
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; decodes ahead of what is asked for."""
-        return computed_ahead(self.decode, indices)
+        return prefetch(self.decode, indices)
 
     def decode(self, batch: np.ndarray) -> tf.Tensor:
         """Returns the inputs of one batch of indices: float32 (batch, ...); may be called on several threads."""
@@ -152,7 +180,7 @@ class KeptInputs(SameInputs):
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; decodes ahead what is not kept yet."""
-        return computed_ahead(self._get, indices)
+        return prefetch(self._get, indices)
 
     def _get(self, batch: np.ndarray) -> np.ndarray:
         groups = np.unique(self._group_of[batch])
@@ -194,36 +222,19 @@ def image_inputs(
     split: Split,
     transform: TransformFunction,
     inputs: InputParameters,
-    budget: MemoryBudget,
-    folder: Path | None = None,
+    storage: Storage,
 ) -> ModelInputs:
-    """Returns the inputs of a split: decoded once where the budget allows it, else decoded whenever asked for.
+    """Return the inputs of a split: decoded once if memory has room for them, else in every epoch.
 
     Args:
-        split: the images.
-        transform: from image bytes to features.
-        inputs: representation and size.
-        budget: what is kept in memory is taken from it.
-        folder: for a temporary file of encoded images.
+        split: Images.
+        transform: Function from image bytes to features.
+        inputs: Representation and size.
+        storage: Room for decoded inputs, and for a temporary file of encoded images.
     """
-    decoded = DecodedInputs(split, transform, inputs.representation, folder)
-    in_memory = budget.grants(_bytes_of((split.count, *inputs.shape)))
+    decoded = DecodedInputs(split, transform, inputs.representation, storage.directory)
+    in_memory = storage.grants(_bytes_of((split.count, *inputs.shape)))
     return KeptInputs(decoded, split.paths, inputs.shape) if in_memory else decoded
-
-
-def allocate(shape: tuple[int, ...], budget: MemoryBudget, folder: Path | None = None) -> np.ndarray:
-    """Returns room for float32 values: in memory where the budget allows it, else in a temporary file without a name.
-
-    Args:
-        shape: of the array.
-        budget: what is kept in memory is taken from it.
-        folder: for the temporary file.
-    """
-    if budget.grants(_bytes_of(shape)):
-        return np.empty(shape, np.float32)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        # The mapping keeps the file open; nothing else does, and no name leads to it.
-        return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 def _changed(split: Split, images: int) -> str:

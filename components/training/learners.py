@@ -1,30 +1,153 @@
-"""Learners that later trainings use again: TensorFlow traces a training's functions once a process, not once a head.
+"""A model, its optimizer and its traced functions, and the pool that keeps them for later trainings.
 
 Heads of one pipeline are alike in everything but what they learn. Tracing and optimising the functions of one takes
-about as long as an epoch on a thousand images, and what TensorFlow keeps of them adds up over a hundred heads.
+about as long as an epoch on a thousand images, and what TensorFlow keeps of them adds up over a hundred heads. A pool
+therefore lends one learner to head after head.
 """
 
 import contextlib
+import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import keras
+import numpy as np
+import tensorflow as tf
 
+from components.models.parameters import Precision
+from components.models.training_view import training_view
+from components.training.checkpoints import TrainingState
 from components.training.determinism import operations_are_deterministic
-from components.training.loop import Learner
+from components.training.history import History
+from components.training.inputs import LabelledInputs, ModelInputs
 from components.training.parameters import TrainingParameters
+from components.training.sampling import epoch_order, even_batches
 from components.training.strategies import Replicas
+
+_WARM_UP_STEPS = 20
 
 # Two trainings may run at once in one process, as steps of a pipeline do.
 _KEPT = 2
 
 
-class LearnerPool:
-    """Keeps the learners that were used last, each for one training at a time.
+class Learner:
+    """A model with its optimizer, on all devices of a training, and the functions that TensorFlow traced for them.
 
     Args:
-        kept: the most that wait for a training; older ones are let go.
+        model: Model whose last layer is dense, with one sigmoid unit or a softmax; built in the scope of the strategy.
+        parameters: Parameters of the training.
+        replicas: Devices that train together; None is one device.
+
+    Raises:
+        ValueError: if the last layer is not dense.
+    """
+
+    def __init__(self, model: keras.Model, parameters: TrainingParameters, replicas: Replicas | None = None) -> None:
+        replicas = replicas or Replicas()
+        self.model, self.parameters, self.replicas = model, parameters, replicas
+        with replicas.scope():
+            # The learning rate of this training, whatever an earlier one had: moments start at zero too.
+            self._optimizer = _optimizer(parameters)
+            self._optimizer.build(model.trainable_variables)
+            logits = _logits(model, parameters.precision)
+        self._classes = int(model.output_shape[-1])
+        step = replicas.compiled(_training_step(model, logits, self._optimizer))
+
+        self._step = tf.function(lambda *values: replicas.sum(replicas.run(step, values)), reduce_retracing=True)
+        self._predict = tf.function(
+            lambda inputs: replicas.run(lambda share: logits(share, False), (inputs,)), reduce_retracing=True
+        )
+        self._score = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+        self._untrained_optimizer = self._optimizer_state()
+
+    def begin(self, weights: list[np.ndarray]) -> None:
+        """Return to the state of a new learner: these weights, and an optimizer that took no step."""
+        self._set(weights, self._untrained_optimizer)
+
+    def run_epoch(self, training: LabelledInputs, epoch: int) -> float:
+        """Take a step on each batch of an epoch, in all its passes; return the mean loss over its images."""
+        passes = self.parameters.passes
+        return float(np.mean([self._run_pass(training, epoch * passes + number) for number in range(passes)]))
+
+    def _run_pass(self, training: LabelledInputs, number: int) -> float:
+        order = epoch_order(training.targets, self.parameters.sampling, self.parameters.seed, number, training.sources)
+        # Devices whose shares differ in size would not do the same things in the same order: the odd ones wait a pass.
+        order = order[: len(order) - len(order) % self.replicas.count]
+        # Sorted within the batch: reads from a file go forward, and the order inside a batch does not matter.
+        batches = [np.sort(batch) for batch in even_batches(order, self.parameters.batch_size)]
+        bundle, losses = self.replicas.bundle, []
+        shared = self._shared(training.inputs.in_epoch(number), batches)
+        for step, (batch, shares, arrays) in enumerate(shared, number * len(batches)):
+            self._set_learning_rate(step, len(batches))
+            targets = bundle([training.targets[share] for share in shares])
+            weights = bundle([training.weights[share] for share in shares])
+            losses.append(self._step(bundle(arrays), targets, weights, bundle([np.float32(len(batch))] * len(shares))))
+        return float(np.average([float(loss) for loss in losses], weights=[len(batch) for batch in batches]))
+
+    def _set_learning_rate(self, step: int, steps_per_pass: int) -> None:
+        parameters = self.parameters
+        if parameters.schedule == "cosine":
+            steps = steps_per_pass * parameters.passes * parameters.epochs
+            # A variable of the optimizer, which the traced step reads again.
+            self._optimizer.learning_rate = parameters.learning_rate * cosine_factor(step, steps)
+
+    def logits_of(self, labelled: LabelledInputs) -> np.ndarray:
+        """Return the model's outputs before the sigmoid or softmax: float32 (count, outputs)."""
+        logits = np.zeros((labelled.inputs.count, self._classes), np.float32)
+        batches = _in_order(labelled.inputs.count, self.parameters.batch_size)
+        for _, shares, arrays in self._shared(labelled.inputs, batches):
+            predicted = self._predict(self.replicas.bundle(arrays))
+            for share, values in zip(shares, self.replicas.local_values(predicted), strict=True):
+                logits[share] = values.numpy()
+        # Every process filled the rows of its own shares; a sum with zeros is exact, so that all decide alike.
+        return self.replicas.sum_of_processes(logits)
+
+    def scores(self, inputs: ModelInputs) -> np.ndarray:
+        """Score images with the current weights, on one device.
+
+        Args:
+            inputs: Inputs of the model, one for each image.
+
+        Returns:
+            float32 (count,), 0..1, for one sigmoid output; float32 (count, classes) for a softmax.
+        """
+        batches = inputs.batches(_in_order(inputs.count, self.parameters.batch_size))
+        scored = np.concatenate([self._score(tf.convert_to_tensor(batch)).numpy() for batch in batches])
+        return scored[:, 0] if scored.shape[1] == 1 else scored
+
+    def state(self, history: History, best_weights: list[np.ndarray]) -> TrainingState:
+        """Return everything that the next epoch depends on."""
+        return TrainingState(self.model.get_weights(), self._optimizer_state(), best_weights, history.to_dict())
+
+    def restore(self, state: TrainingState) -> None:
+        """Set weights and optimizer."""
+        self._set(state.weights, state.optimizer)
+
+    def _set(self, weights: Sequence[np.ndarray], optimizer: Sequence[np.ndarray]) -> None:
+        self.model.set_weights(weights)
+        for variable, value in zip(self._optimizer.variables, optimizer, strict=True):
+            variable.assign(value)
+
+    def _optimizer_state(self) -> list[np.ndarray]:
+        # Copies: on a CPU an array may be a view on the variable, which goes on changing.
+        return [np.array(variable) for variable in self._optimizer.variables]
+
+    def _shared(
+        self, inputs: ModelInputs, batches: list[np.ndarray]
+    ) -> Iterator[tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]]:
+        """Yield each batch, the shares of it that the devices of this process take, and the inputs of the shares."""
+        shares = [self.replicas.shares(batch) for batch in batches]
+        arrays = self.replicas.placed(inputs.batches(share for batch in shares for share in batch))
+        for batch, its_shares in zip(batches, shares, strict=True):
+            yield batch, its_shares, [next(arrays) for _ in its_shares]
+
+
+class LearnerPool:
+    """Keeps the most recently used learners, each for one training at a time.
+
+    Args:
+        kept: Largest number of idle learners; older ones are dropped.
     """
 
     def __init__(self, kept: int = _KEPT) -> None:
@@ -34,19 +157,20 @@ class LearnerPool:
 
     @contextlib.contextmanager
     def borrow(self, model: keras.Model, parameters: TrainingParameters) -> Iterator[Learner]:
-        """Lends a learner on one device, and takes it back if the training succeeds.
+        """Lend a learner on one device, and take it back if the training succeeds.
 
         Args:
-            model: untrained; the learner has a model of its own with the same layers, and whatever weights.
-            parameters: of the training.
+            model: Untrained model; the learner has a model of its own with the same layers and the same weights.
+            parameters: Parameters of the training.
 
         Yields:
-            A learner that nobody else has; `Learner.begin` gives it its weights.
+            A learner in its initial state that no other training uses.
         """
         # Initialisers and the seed are part of the key though they change no function: heads of one pipeline share
         # them. So is what decides the kernels of a traced function.
         key = "\n".join([model.to_json(), parameters.model_dump_json(), str(operations_are_deterministic())])
-        learner = self._take(key) or Learner(keras.models.clone_model(model), parameters, Replicas())
+        learner = self._take(key) or Learner(keras.models.clone_model(model), parameters)
+        learner.begin(model.get_weights())
         yield learner
         with self._lock:
             self._idle = [*self._idle, (key, learner)][-self._kept :]
@@ -62,5 +186,75 @@ class LearnerPool:
 
 @cache
 def process_learners() -> LearnerPool:
-    """Returns the learners that all heads of this process share."""
+    """Return the pool of learners that all heads of this process share."""
     return LearnerPool()
+
+
+def cosine_factor(step: int, steps: int) -> float:
+    """Return the factor of the learning rate at one step of a cosine schedule: above 0, at most 1.
+
+    Args:
+        step: Number of the step, from 0.
+        steps: Number of steps of the whole training.
+
+    Source: Loshchilov & Hutter 2017, "SGDR" (arXiv 1608.03983), equation 5, one period; with a linear warm-up.
+    """
+    warm_up = min(_WARM_UP_STEPS, max(1, steps // _WARM_UP_STEPS))
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+
+def _training_step(
+    model: keras.Model, logits: Callable[[tf.Tensor, bool], tf.Tensor], optimizer: keras.optimizers.Optimizer
+) -> Callable[..., tf.Tensor]:
+    variables = model.trainable_variables
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+
+    def step(inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            # Divided by the size of the whole batch: summed over devices, it is the mean over the batch.
+            loss = tf.reduce_sum(weights * cross_entropy(targets, logits(inputs, True))) / size
+            # Small gradients would vanish in float16; the optimizer divides what it gets by the same scale.
+            scaled = optimizer.scale_loss(loss) if scales else loss
+        # Keras adds up the gradients of all devices before it applies them.
+        optimizer.apply(tape.gradient(scaled, [variable.value for variable in variables]), variables)
+        return loss
+
+    return step
+
+
+def _optimizer(parameters: TrainingParameters) -> keras.optimizers.Optimizer:
+    """Return Adam; for float16 with a scale of the loss that follows the gradients."""
+    adam = keras.optimizers.Adam(parameters.learning_rate)
+    return keras.optimizers.LossScaleOptimizer(adam) if parameters.precision == "float16" else adam
+
+
+def _logits(model: keras.Model, precision: Precision) -> Callable[[tf.Tensor, bool], tf.Tensor]:
+    """Return the function (inputs, training) -> model outputs before the sigmoid or softmax, float32 (batch, outputs).
+
+    Training steps compute in `precision`; the eval split is scored in float32, as the model will be served.
+
+    The cross-entropy of a probability that was rounded to 0 or 1 has no gradient; that of its logit has.
+    """
+    decision = model.layers[-1]
+    if not isinstance(decision, keras.layers.Dense):
+        raise ValueError(f"model: its last layer must be dense, got {type(decision).__name__} '{decision.name}'.")
+    features = keras.Model(model.input, decision.input)
+    trained_features = training_view(features, precision)
+
+    def logits(inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        found = (trained_features if training else features)(inputs, training=training)
+        return tf.matmul(tf.cast(found, tf.float32), decision.kernel) + decision.bias
+
+    return logits
+
+
+def cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Return binary cross-entropy for one output, categorical cross-entropy for several: float32 (batch,)."""
+    if logits.shape[-1] == 1:
+        return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits[:, 0])
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+
+
+def _in_order(count: int, size: int) -> list[np.ndarray]:
+    """Cut all images into batches in their order; the last one may be smaller, none is dropped."""
+    return np.split(np.arange(count), range(size, count, size))

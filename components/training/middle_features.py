@@ -7,6 +7,8 @@ trains, and nothing is left behind, however the process ends.
 """
 
 import dataclasses
+import hashlib
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -17,41 +19,48 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.features.parameters import InputParameters
-from components.features.transform import TransformFunction
+from components.features.transform import ExportedTransform, TransformFunction
 from components.models.any_size import of_any_size
 from components.models.primary import MIDDLE_LAYER
+from components.training import artifacts
 from components.training.augmentation_parameters import require_window
 from components.training.augmented_inputs import AugmentedInputs
-from components.training.examples import Split
-from components.training.inputs import DecodedInputs, MemoryBudget, ModelInputs, allocate
+from components.training.inputs import DecodedInputs, ModelInputs, Storage
 from components.training.parameters import TrainingParameters
+from components.training.training import Training
 
 _EXTRACTION_BATCH = 64
 
 MiddleFeatures = Mapping[str, np.ndarray]  # split -> float32 (count, height, width, channels), read-only
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 
-def extract_middle_features(
-    primary: keras.Model,
-    splits: Mapping[str, Split],
-    transform: TransformFunction,
-    inputs: InputParameters,
-    training: TrainingParameters,
-    folder: Path | None = None,
-) -> MiddleFeatures:
-    """Runs the primary module once over every split; over the train split `copies_of(training)` times.
+def stored_middle_features(primary: Path, training: Training, transform_graph: str) -> MiddleFeatures:
+    """Return the middle features of a training's images, from the store of this process if it holds them.
 
     Args:
-        primary: the frozen module; runs in inference mode, so that its batch normalisation does not move.
-        splits: the images.
-        transform: from image bytes to features.
-        inputs: representation and size that the primary module reads.
-        training: of the heads: augmentation and copies of the train split, seed, and the memory budget, of which what
-            is kept in memory is taken split by split.
-        folder: for temporary files; None is the system's.
+        primary: Directory of the Model artifact of the primary module.
+        training: Training of a head on these features.
+        transform_graph: URI of the TransformGraph artifact.
+
+    Returns:
+        See `extract_middle_features`.
+    """
+    return process_store().get(
+        _key(primary, training, transform_graph),
+        lambda: extract_middle_features(artifacts.read_model(primary), training, ExportedTransform(transform_graph)),
+    )
+
+
+def extract_middle_features(primary: keras.Model, training: Training, transform: TransformFunction) -> MiddleFeatures:
+    """Run the primary module once over every split; over the train split `copies_of(parameters)` times.
+
+    Args:
+        primary: Frozen module; runs in inference mode, so that its batch normalisation does not move.
+        training: Training of a head: its splits, the representation and size that the primary module reads, and its
+            parameters, of which augmentation, copies, seed and the memory budget apply.
+        transform: Function from image bytes to features.
 
     Returns:
         Read-only features of every split, in its order; all images of the train split once, then once more as other
@@ -61,72 +70,68 @@ def extract_middle_features(
     Raises:
         ValueError: if a split does not hold as many images as labels.
     """
+    inputs, parameters = training.inputs, training.parameters
     extractor = keras.Model(primary.input, primary.get_layer(MIDDLE_LAYER).output)
-    budget = MemoryBudget(training.memory_budget_mb)
+    storage = Storage(parameters.memory_budget_mb, training.scratch)
     features = {}
-    for name, split in splits.items():
+    for name, split in training.splits.items():
         decoded: ModelInputs
-        if name == "train" and training.augmentation.changes_images:
-            copies, shape = training.copies, inputs.window(require_window(inputs, training.augmentation))
-            decoded = AugmentedInputs(split, transform, inputs, training.augmentation, training.seed, budget, folder)
+        if name == "train" and parameters.augmentation.changes_images:
+            copies, window = parameters.copies, require_window(inputs, parameters.augmentation)
+            shape = inputs.window(window)
+            decoded = AugmentedInputs(split, transform, inputs, parameters, storage)
         else:
             copies, shape = 1, primary.input_shape[1:]
-            decoded = DecodedInputs(split, transform, inputs.representation, folder)
-        room = _extract(extractor, decoded, split, shape, copies, budget, folder)
+            decoded = DecodedInputs(split, transform, inputs.representation, training.scratch)
+        view = extractor if shape == tuple(primary.input_shape[1:]) else of_any_size(extractor)
+        batch_shape = (_EXTRACTION_BATCH, *shape)
+        room = storage.allocate((copies * split.count, *view.compute_output_shape(batch_shape)[1:]))
+        _extract(view, batch_shape, decoded, split.paths, room)
         room.flags.writeable = False
         features[name] = room
         where = "in a temporary file" if isinstance(room, np.memmap) else "in memory"
-        _logger.info("middle features of split '%s': %.1f MB %s", name, room.nbytes / 2**20, where)
+        _LOGGER.info("middle features of split '%s': %.1f MB %s", name, room.nbytes / 2**20, where)
     return features
 
 
-def copies_of(training: TrainingParameters) -> int:
-    """Returns how many copies of each training image a head sees."""
-    return training.copies if training.augmentation.changes_images else 1
+def copies_of(parameters: TrainingParameters) -> int:
+    """Return how many copies of each training image a head sees."""
+    return parameters.copies if parameters.augmentation.changes_images else 1
 
 
-def repeated(splits: Mapping[str, Split], training: TrainingParameters) -> dict[str, Split]:
-    """Returns splits as long as their middle features: with each image of the train split as often as it was copied.
+def repeated(training: Training) -> Training:
+    """Return a training whose train split holds each image as often as its middle features do."""
+    train, copies = training.splits["train"], copies_of(training.parameters)
+    rows = np.tile(np.arange(train.count), copies)
+    return dataclasses.replace(training, splits={**training.splits, "train": train.select(rows)})
 
-    The split's images stay what they are: what is repeated is what is known of them.
-    """
-    copies, train = copies_of(training), splits["train"]
-    return {
-        **splits,
-        "train": dataclasses.replace(
-            train,
-            labels=np.tile(train.labels, copies),
-            sources=np.tile(train.sources, copies),
-            paths=np.tile(train.paths, copies),
-        ),
-    }
+
+def _key(primary: Path, training: Training, transform_graph: str) -> str:
+    """Return a digest of everything that decides the features and where they lie."""
+    parameters = training.parameters
+    key = hashlib.sha256(artifacts.model_digest(primary))
+    files = {name: split.files for name, split in training.splits.items()}
+    key.update(json.dumps([files, transform_graph, training.inputs.model_dump(mode="json")]).encode())
+    key.update(f"{parameters.memory_budget_mb} {copies_of(parameters)}".encode())
+    if parameters.augmentation.changes_images:
+        key.update(f"{parameters.seed} {parameters.augmentation.model_dump_json()}".encode())
+    return key.hexdigest()
 
 
 def _extract(
-    extractor: keras.Model,
-    inputs: ModelInputs,
-    split: Split,
-    shape: tuple[int, int, int],
-    copies: int,
-    budget: MemoryBudget,
-    folder: Path | None,
-) -> np.ndarray:
-    """Returns float32 (copies * count, height, width, channels)."""
-    view = extractor if shape == tuple(extractor.input_shape[1:]) else of_any_size(extractor)
-    batch_shape = (_EXTRACTION_BATCH, *shape)
+    view: keras.Model, batch_shape: tuple[int, ...], inputs: ModelInputs, paths: np.ndarray, room: np.ndarray
+) -> None:
+    """Fill float32 (copies * count, height, width, channels) with the outputs of a view."""
     run = tf.function(lambda batch: view(tf.ensure_shape(batch, batch_shape), training=False))
-    found = view.compute_output_shape(batch_shape)
-    room = allocate((copies * split.count, *found[1:]), budget, folder)
-    order = np.argsort(split.paths, kind="stable")
-    places = [order[start : start + _EXTRACTION_BATCH] for start in range(0, split.count, _EXTRACTION_BATCH)]
-    for copy in range(copies):
+    order = np.argsort(paths, kind="stable")
+    places = np.split(order, range(_EXTRACTION_BATCH, len(order), _EXTRACTION_BATCH))
+    for copy in range(len(room) // len(paths)):
         for place, batch in zip(places, inputs.in_epoch(copy).batches(places), strict=True):
-            room[copy * split.count + place] = run(_padded(batch)).numpy()[: len(batch)]
-    return room
+            room[copy * len(paths) + place] = run(_padded(batch)).numpy()[: len(batch)]
 
 
 def _padded(batch: tf.Tensor) -> tf.Tensor:
-    """Fills the last batch up: in batches of one size, an image's features do not depend on its place among others."""
+    """Fill the last batch up: in batches of one size, an image's features do not depend on its place among others."""
     missing = _EXTRACTION_BATCH - len(batch)
     return tf.pad(batch, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else batch
 
@@ -140,24 +145,24 @@ class MiddleFeatureStore:
         self._features: MiddleFeatures = {}
 
     def get(self, key: str, extract: Callable[[], MiddleFeatures]) -> MiddleFeatures:
-        """Returns the features of a key; computes them where they are not the newest.
+        """Return the features of a key; compute them unless they are the newest.
 
         Args:
-            key: of everything that decides the features: primary module, images, preprocessing.
-            extract: computes them.
+            key: Digest of everything that decides the features: primary module, images, preprocessing.
+            extract: Function that computes them.
         """
         with self._lock:
             if key != self._key:
-                # Let go before new ones are computed: two of them may not fit.
+                # Dropped before new ones are computed: two of them may not fit.
                 self._key, self._features = "", {}
                 self._features = extract()
                 self._key = key
             else:
-                _logger.info("middle features are those that the last head was trained on")
+                _LOGGER.info("middle features are those that the last head was trained on")
             return self._features
 
 
 @cache
 def process_store() -> MiddleFeatureStore:
-    """Returns the store that all heads of this process share."""
+    """Return the store that all heads of this process share."""
     return MiddleFeatureStore()

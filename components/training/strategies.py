@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.training.ahead import computed_ahead
+from components.training.prefetching import prefetch
 
 
 class Replicas:
@@ -61,7 +61,7 @@ class Replicas:
 
         tf.distribute copies to several devices itself.
         """
-        return computed_ahead(_on_gpu, arrays, depth=1) if self._is_one_gpu else iter(arrays)
+        return prefetch(_on_gpu, arrays, depth=1) if self._is_one_gpu else iter(arrays)
 
     def compiled(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """Returns a step as it runs fastest: compiled by XLA on a single GPU, as it is elsewhere.

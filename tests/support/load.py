@@ -365,6 +365,7 @@ def export_untrained(folder: Path, representation: str, size: int, heads: int) -
     from components.models.primary import build_primary
     from components.models.secondary import build_secondary
     from components.servable.export import export_servable
+    from components.servable.module import AttributionModule
     from components.servable.operating_points import OperatingPoints
     from tests.support.transforms import FixedTransform
 
@@ -377,4 +378,4 @@ def export_untrained(folder: Path, representation: str, size: int, heads: int) -
         name: build_secondary(middle, pooled, LayerParameters(), seed=number) for number, name in enumerate(names)
     }
     points = OperatingPoints(0.5, dict.fromkeys(names, 0.5))
-    export_servable(folder, FixedTransform(size), inputs, primary, modules, points)
+    export_servable(folder, AttributionModule(FixedTransform(size), inputs, primary, modules, points))

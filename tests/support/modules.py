@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.metrics.operating_point import OperatingPoint
+from components.models import secondary
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
 from components.models.secondary import build_secondary
 from components.servable.export import export_servable
+from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from components.training import artifacts
 from components.training.history import History
@@ -45,14 +48,21 @@ def export(
     points = {source: artifacts.read_description(head).operating_point.threshold for source, head in heads.items()}
     export_servable(
         folder,
-        transform,
-        inputs,
-        artifacts.read_model(primary),
-        {source: artifacts.read_model(head) for source, head in heads.items()},
-        OperatingPoints(DETECTION_THRESHOLD, points),
+        AttributionModule(
+            transform,
+            inputs,
+            artifacts.read_model(primary),
+            {source: artifacts.read_model(head) for source, head in heads.items()},
+            OperatingPoints(DETECTION_THRESHOLD, points),
+        ),
         for_evaluation=True,
     )
     return folder
+
+
+def with_last_features(head: keras.Model) -> keras.Model:
+    """Returns a view on a head, sharing its weights, that gives [last features, probability]."""
+    return keras.Model(head.input, [head.get_layer(secondary.LAST_LAYER).output, head.outputs[0]])
 
 
 def ask(servable: Path, images: list[bytes]) -> dict[str, np.ndarray]:

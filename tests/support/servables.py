@@ -12,6 +12,7 @@ from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
 from components.models.secondary import build_secondary
 from components.servable.export import export_servable
+from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from tests.support.images import SIZE, encode
 from tests.support.transforms import FixedTransform
@@ -45,7 +46,9 @@ def export_random(path: Path, representation: Representation, images: list[bytes
     middle = keras.Model(primary.inputs, primary.get_layer("dRelu_04").output)(features)
     for model, given in ((primary, features), *((head, middle) for head in heads.values())):
         _spread(model, given)
-    export_servable(path, transform, inputs, primary, heads, OperatingPoints(0.5, dict.fromkeys(heads, 0.5)))
+    export_servable(
+        path, AttributionModule(transform, inputs, primary, heads, OperatingPoints(0.5, dict.fromkeys(heads, 0.5)))
+    )
 
 
 def _spread(model: keras.Model, features: tf.Tensor) -> None:

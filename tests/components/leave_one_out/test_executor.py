@@ -12,6 +12,7 @@ from components.features.parameters import InputParameters
 from components.leave_one_out.artifacts import FIGURES_FILE, read_evaluation
 from components.leave_one_out.executor import LeaveOneOutExecutor
 from components.trainer import job
+from components.training import middle_features
 from components.training.middle_features import MiddleFeatureStore
 from components.training.parameters import TrainingParameters
 from components.training.strategies import Replicas
@@ -40,11 +41,11 @@ def carried_out(prepared_dataset, transform_graph, tmp_path_factory):
     examples = artifact(standard_artifacts.Examples, folder / "examples")
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     primary = write_primary(folder / "primary", INPUTS)
-    store, extracted, extract = MiddleFeatureStore(), [], job.extract_middle_features
+    store, extracted, extract = MiddleFeatureStore(), [], middle_features.extract_middle_features
     context = base_executor.BaseExecutor.Context(tmp_dir=str(folder / "tmp"), unique_id="1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "process_store", lambda: store)
-        patch.setattr(job, "extract_middle_features", lambda *given: extracted.append(1) or extract(*given))
+        patch.setattr(middle_features, "process_store", lambda: store)
+        patch.setattr(middle_features, "extract_middle_features", lambda *given: extracted.append(1) or extract(*given))
         files = {name: sorted((folder / "examples" / f"Split-{name}").iterdir()) for name in SPLITS}
         head = make_job(folder / "head", {}, transform_graph, TRAINING, source=STRIPES, primary=str(primary))
         splits = {name: tuple(str(file) for file in of_split) for name, of_split in files.items()}

@@ -12,10 +12,10 @@ from components.metrics.open_set_turns import turn_figures
 from components.models.parameters import LayerParameters
 from components.models.secondary import build_secondary
 from components.training.examples import Split
-from components.training.fitting import FittingOptions
 from components.training.learners import LearnerPool
-from components.training.modules import source_targets
 from components.training.parameters import TrainingParameters
+from components.training.targets import source_targets
+from components.training.training import Training
 
 REAL, OTHER = "real_camera", "other_a"
 SOURCES = ("near_a", "near_b", "far_c")
@@ -49,9 +49,9 @@ def features(splits):
     return {name: make_features(split, seed) for seed, (name, split) in enumerate(splits.items())}
 
 
-def carry_out(features, splits, sources=SOURCES, **changes):
-    given = {"scored": "test", "inputs": INPUTS, "training": TRAINING} | changes
-    return leave_one_out(sources, features, splits, options=FittingOptions(learners=LearnerPool()), **given)
+def carry_out(features, splits, sources=SOURCES, level="instance"):
+    training = Training(splits, INPUTS, TRAINING, learners=LearnerPool())
+    return leave_one_out(training, sources, features, "test", level)
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def trainings(monkeypatch):
     """What every training was given; heads stay untrained."""
     given = []
 
-    def record(source, features, splits, inputs, parameters, level, options):
-        source_targets(source, splits, level)  # as a training does, refuses a source without images
-        given.append((source, features, splits))
-        head = build_secondary(features["eval"].shape[1:], inputs.pooled, LayerParameters(), len(given))
+    def record(training, source, features, level):
+        source_targets(source, training.splits, level)  # as a training does, refuses a source without images
+        given.append((source, features, training.splits))
+        head = build_secondary(features["eval"].shape[1:], INPUTS.pooled, LayerParameters(), len(given))
         return dataclasses.make_dataclass("Trained", ["model"])(head)
 
     monkeypatch.setattr(module, "train_head", record)
@@ -130,8 +130,8 @@ def test_at_architecture_level_all_sources_of_an_architecture_are_left_out_toget
 
 
 def test_features_beyond_the_memory_budget_lie_in_a_file_and_are_the_same(features, splits, trainings, tmp_path):
-    training = TRAINING.model_copy(update={"memory_budget_mb": 0})
-    leave_one_out(SOURCES[:2], features, splits, "test", INPUTS, training, options=FittingOptions(scratch=tmp_path))
+    parameters = TRAINING.model_copy(update={"memory_budget_mb": 0})
+    leave_one_out(Training(splits, INPUTS, parameters, scratch=tmp_path), SOURCES[:2], features, "test")
     _, given, _ = trainings[0]
     assert isinstance(given["train"], np.memmap)
     np.testing.assert_array_equal(given["train"], features["train"][splits["train"].sources != SOURCES[0]])

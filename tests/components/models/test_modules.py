@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from components.models import primary as primary_module
-from components.models import secondary as secondary_module
 from components.models.parameters import PAPER_LAYERS, LayerParameters
 from components.models.primary import build_primary
 from components.models.secondary import build_secondary
@@ -195,26 +194,12 @@ def test_primary_features_are_those_of_the_named_layers(primary, random_inputs):
     np.testing.assert_array_equal(probability, primary(random_inputs))
 
 
-@pytest.mark.parametrize(
-    ("module", "layer", "with_features"),
-    [
-        ("primary", "dConv_05", primary_module.with_features),
-        ("head", "aConv_01", secondary_module.with_features),
-    ],
-)
-def test_the_view_with_features_shares_its_weights(module, layer, with_features, request):
-    model = keras.models.clone_model(request.getfixturevalue(module))
+def test_the_view_with_features_shares_its_weights(primary):
+    model = keras.models.clone_model(primary)
     inputs = np.random.default_rng(2).normal(size=(2, *model.input_shape[1:])).astype(np.float32)
-    view = with_features(model)
+    view = primary_module.with_features(model)
     before = view(inputs)[-1].numpy()
-    model.get_layer(layer).kernel.assign(model.get_layer(layer).kernel * -1.0)
+    model.get_layer("dConv_05").kernel.assign(model.get_layer("dConv_05").kernel * -1.0)
     after = view(inputs)[-1].numpy()
     assert not np.array_equal(after, before)
     np.testing.assert_array_equal(after, model(inputs))
-
-
-def test_head_features_are_those_of_its_last_block(head):
-    inputs = np.random.default_rng(3).normal(size=(2, 8, 8, 16)).astype(np.float32)
-    last, probability = secondary_module.with_features(head)(inputs)
-    np.testing.assert_array_equal(last, keras.Model(head.input, head.get_layer("aRelu_02").output)(inputs))
-    np.testing.assert_array_equal(probability, head(inputs))

@@ -46,7 +46,7 @@ def make_servable(folder, representation, thresholds, detection=0.5, for_evaluat
         for seed, name in enumerate(thresholds, start=2)
     }
     points, transform = OperatingPoints(detection, thresholds, band), FixedTransform()
-    export_servable(folder, transform, inputs, primary, heads, points, for_evaluation)
+    export_servable(folder, AttributionModule(transform, inputs, primary, heads, points), for_evaluation)
     loaded = tf.saved_model.load(str(folder))
     return SimpleNamespace(
         folder=folder, transform=transform, primary=primary, heads=heads, points=points, pooled=pooled,
@@ -260,10 +260,11 @@ def test_attribution_labels_say_whether_an_example_is_of_the_heads_source(evalua
 def test_labels_of_a_head_for_an_architecture_are_those_of_all_its_sources(images, headless, tmp_path):
     inputs = InputParameters(representation="pixel", size=SIZE)
     head = build_secondary((SIZE // 4, SIZE // 4, 16), True, LayerParameters(), seed=2)
-    export_servable(
-        tmp_path / "1", headless.transform, inputs, headless.primary, {"stripes": head},
-        OperatingPoints(0.5, {"stripes": 0.5}), for_evaluation=True, level="architecture",
+    module = AttributionModule(
+        headless.transform, inputs, headless.primary, {"stripes": head}, OperatingPoints(0.5, {"stripes": 0.5}),
+        level="architecture",
     )  # fmt: skip
+    export_servable(tmp_path / "1", module, for_evaluation=True)
     examples = [example_of(images[0], source) for source in ("stripes_a", "stripes_b", "smooth_a")]
     labels = tf.saved_model.load(str(tmp_path / "1")).signatures["attribution_labels"](examples=tf.constant(examples))
     assert labels["is_source"].numpy().tolist() == [[1], [1], [0]]

@@ -11,6 +11,7 @@ from components.models.heatmaps import contribution_map
 from components.models.parameters import LayerParameters
 from components.models.secondary import build_secondary
 from components.servable.grouped_heads import GroupedHeads
+from tests.support.modules import with_last_features
 
 SHAPE = (16, 16, 16)
 
@@ -55,7 +56,7 @@ def test_maps_are_those_of_each_head(pooled):
     assert within.numpy().all()  # no head has a distance
     assert maps.shape == (5, 3, 8, 8)
     for column, head in enumerate(heads.values()):
-        features, probability = secondary.with_features(head)(middle, training=False)
+        features, probability = with_last_features(head)(middle, training=False)
         expected = contribution_map(features, tf.convert_to_tensor(head.get_layer(secondary.DECISION_LAYER).kernel))
         np.testing.assert_allclose(maps[:, column], expected, atol=1e-5 * np.abs(expected).max())
         np.testing.assert_allclose(probabilities[:, column], probability[:, 0], atol=2e-6)
@@ -66,7 +67,7 @@ def test_a_head_with_a_distance_says_which_images_are_within_it(pooled):
     heads = {f"source_{seed}": _head(seed, pooled) for seed in range(3)}
     middle = _middle_features(count=12)
     averaged = {
-        source: tf.reduce_mean(secondary.with_features(head)(middle, training=False)[0], (1, 2)).numpy()
+        source: tf.reduce_mean(with_last_features(head)(middle, training=False)[0], (1, 2)).numpy()
         for source, head in heads.items()
     }
     near = {source: fit_distance(averaged[source][:8], averaged[source], 0.5) for source in ("source_0", "source_2")}

@@ -11,7 +11,8 @@ from components.training.augmentation_parameters import AugmentationParameters
 from components.training.augmented_inputs import AugmentedInputs
 from components.training.encoded_images import EncodedImages
 from components.training.examples import Split, image_bytes
-from components.training.inputs import MemoryBudget
+from components.training.inputs import Storage
+from components.training.parameters import TrainingParameters
 from tests.support.images import SIZE
 from tests.support.transforms import FixedTransform
 
@@ -20,7 +21,8 @@ ALL = AugmentationParameters(crop="random", flip=True, jpeg=0.5, blur=0.3, noise
 
 def inputs_of(split, representation="residual", augmentation=ALL, megabytes=64, size=SIZE):
     parameters = InputParameters(representation=representation, size=size)
-    return AugmentedInputs(split, FixedTransform(size), parameters, augmentation, 5, MemoryBudget(megabytes))
+    training = TrainingParameters(augmentation=augmentation, seed=5)
+    return AugmentedInputs(split, FixedTransform(size), parameters, training, Storage(megabytes))
 
 
 def everything(inputs, count, batch=10):
@@ -95,9 +97,8 @@ def test_windows_may_be_smaller_than_the_model(splits):
         ),
         FixedTransform(64),
         InputParameters(representation="residual", size=64),
-        window,
-        0,
-        MemoryBudget(1),
+        TrainingParameters(augmentation=window, seed=0),
+        Storage(1),
     )
     assert everything(big, 1).shape == (1, 32, 32, 6)
 

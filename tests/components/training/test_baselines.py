@@ -7,11 +7,14 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from components.features.parameters import InputParameters
-from components.training.baselines import class_targets, train_baseline
+from components.training.baselines import Baseline, train_baseline
 from components.training.examples import image_bytes
-from components.training.inputs import StoredInputs
-from components.training.loop import LabelledInputs, train
+from components.training.inputs import LabelledInputs, StoredInputs
+from components.training.learners import Learner
+from components.training.loop import train
 from components.training.parameters import BaselineParameters, TrainingParameters
+from components.training.targets import class_targets
+from components.training.training import Training
 from tests.support.images import REAL, SMOOTH, STRIPES
 from tests.support.transforms import FixedTransform
 
@@ -19,12 +22,9 @@ INPUTS = InputParameters(representation="dct", size=32)
 TRAINING = TrainingParameters(epochs=2, batch_size=16, learning_rate=3e-3, seed=4)
 
 
-def baseline_of(architecture, task, **training):
-    return BaselineParameters(architecture=architecture, task=task, training=TRAINING.model_copy(update=dict(training)))
-
-
-def train_on(splits, architecture, task, **arguments):
-    return train_baseline(baseline_of(architecture, task), splits, FixedTransform(), INPUTS, **arguments)
+def train_on(splits, architecture, task, **classes):
+    baseline = Baseline(architecture, task, **classes)
+    return train_baseline(Training(splits, INPUTS, TRAINING), baseline, FixedTransform())
 
 
 @pytest.mark.parametrize("architecture", ["gdaconv", "postpool"])
@@ -105,7 +105,7 @@ def test_a_softmax_is_trained_on_categorical_cross_entropy_and_judged_by_the_mea
     weights = np.where(targets == 1, 2.0, 0.5).astype(np.float32)
     model = softmax_model()
     labelled = LabelledInputs(StoredInputs(points), targets, weights)
-    history = train(model, labelled, labelled, TrainingParameters(epochs=1, learning_rate=0.05))
+    history = train(Learner(model, TrainingParameters(epochs=1, learning_rate=0.05)), labelled, labelled)
     probabilities = np.asarray(model(points), np.float64)
     expected = -np.mean(weights * np.log(probabilities[np.arange(120), targets]))
     assert history.val_loss[0] == pytest.approx(expected, rel=1e-4)
@@ -121,5 +121,5 @@ def test_classes_that_an_eval_split_lacks_have_no_part_in_the_area():
     points = np.array([[0.0, 1.0], [1.0, 0.0]] * 4, np.float32)
     targets = np.array([0, 1] * 4, np.int32)
     labelled = LabelledInputs(StoredInputs(points), targets, np.ones(8, np.float32))
-    history = train(softmax_model(), labelled, labelled, TrainingParameters(epochs=1, learning_rate=0.05))
+    history = train(Learner(softmax_model(), TrainingParameters(epochs=1, learning_rate=0.05)), labelled, labelled)
     assert history.val_roc_auc == [1.0]

@@ -18,8 +18,8 @@ TRAINING = TrainingParameters(epochs=4, early_stopping=10, batch_size=16, learni
 # SIGKILL at the third batch of the third epoch.
 KILLED = """
 import os, signal
-from components.trainer import inputs, loop
-order, batches = loop.epoch_order, inputs.KeptInputs.batches
+from components.training import inputs, learners
+order, batches = learners.epoch_order, inputs.KeptInputs.batches
 
 def dying_batches(self, indices):
     for number, batch in enumerate(batches(self, indices)):
@@ -32,7 +32,7 @@ def spied_order(targets, sampling, seed, epoch, sources):
         inputs.KeptInputs.batches = dying_batches
     return order(targets, sampling, seed, epoch, sources)
 
-loop.epoch_order = spied_order
+learners.epoch_order = spied_order
 """
 
 LOGGED = "import logging; logging.basicConfig(level=logging.INFO)"
@@ -73,7 +73,7 @@ def test_a_killed_training_leaves_its_state_and_no_other_file(killed):
 def test_a_killed_training_ends_with_the_weights_of_one_that_was_not(killed):
     job, folder, whole_folder = killed
     said = finish(start_job(next_execution(job), folder, LOGGED))
-    assert "primary: taken up after epoch 2" in said
+    assert "primary: continues after epoch 2" in said
     assert "epoch 3/4" in said
     assert "epoch 2/4" not in said
     for one, two in zip(weights_of(folder, "2"), weights_of(whole_folder), strict=True):

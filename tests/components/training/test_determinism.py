@@ -16,6 +16,7 @@ from components.training.examples import read_split
 from components.training.middle_features import extract_middle_features
 from components.training.modules import train_head, train_primary
 from components.training.parameters import TrainingParameters
+from components.training.training import Training
 from tests.support.images import STRIPES, write_examples
 from tests.support.training_jobs import run_code
 from tests.support.transforms import FixedTransform
@@ -42,12 +43,10 @@ def reordered(splits, tmp_path_factory):
 
 def weights_of(splits, budget_mb):
     """Weights of a primary module and a head."""
-    parameters = TRAINING.model_copy(update={"memory_budget_mb": budget_mb})
-    primary = train_primary(splits, FixedTransform(), INPUTS, parameters).model
-    features = extract_middle_features(
-        primary, splits, FixedTransform(), INPUTS, TrainingParameters(memory_budget_mb=budget_mb)
-    )
-    return [*primary.get_weights(), *train_head(STRIPES, features, splits, INPUTS, parameters).model.get_weights()]
+    training = Training(splits, INPUTS, TRAINING.model_copy(update={"memory_budget_mb": budget_mb}))
+    primary = train_primary(training, FixedTransform()).model
+    features = extract_middle_features(primary, training, FixedTransform())
+    return [*primary.get_weights(), *train_head(training, STRIPES, features).model.get_weights()]
 
 
 @pytest.mark.parametrize("budget_mb", [64, 0], ids=["in memory", "from disk"])
@@ -63,14 +62,15 @@ import hashlib, sys
 import numpy as np
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
-from components.training.inputs import StoredInputs
-from components.training.loop import LabelledInputs, train
+from components.training.inputs import LabelledInputs, StoredInputs
+from components.training.learners import Learner
+from components.training.loop import train
 from components.training.parameters import TrainingParameters
 model = build_primary((64, 64, 3), True, LayerParameters(), 1)
 draw = np.random.default_rng(0)
 images, targets = draw.normal(size=(256, 64, 64, 3)).astype(np.float32), draw.integers(0, 2, 256).astype(np.int32)
 labelled = LabelledInputs(StoredInputs(images), targets, np.ones(256, np.float32))
-train(model, labelled, labelled, TrainingParameters(epochs=2, batch_size=32))
+train(Learner(model, TrainingParameters(epochs=2, batch_size=32)), labelled, labelled)
 print(hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest())
 """
 

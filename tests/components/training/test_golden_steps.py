@@ -12,8 +12,9 @@ from PIL import Image
 from components.models.primary import MIDDLE_LAYER
 from components.models.published import read_published
 from components.training.checkpoints import Checkpoint
-from components.training.inputs import StoredInputs
-from components.training.loop import LabelledInputs, scores, train
+from components.training.inputs import LabelledInputs, StoredInputs
+from components.training.learners import Learner
+from components.training.loop import train
 from components.training.parameters import TrainingParameters
 
 # Two implementations of the same convolutions differ in the last of float32's 24 bits (6e-8), more so after sums over
@@ -54,7 +55,7 @@ def take_steps(model, inputs, targets, learning_rate):
     parameters = TrainingParameters(
         epochs=3, early_stopping=100, batch_size=len(targets), learning_rate=learning_rate, class_weights="none"
     )
-    history = train(model, labelled, labelled, parameters, checkpoint=recorder)
+    history = train(Learner(model, parameters), labelled, labelled, checkpoint=recorder)
     return history.loss, recorder.weights
 
 
@@ -67,7 +68,7 @@ def predictions_after_three_steps(model, weights, golden, inputs):
     for layer in model.layers:
         if layer.name in before_normalisation(model):
             layer.bias.assign(golden[f"step3/{layer.name}/bias:0"])
-    return scores(model, StoredInputs(inputs), len(inputs))
+    return Learner(model, TrainingParameters(batch_size=len(inputs))).scores(StoredInputs(inputs))
 
 
 def before_normalisation(model):

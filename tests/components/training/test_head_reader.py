@@ -5,8 +5,9 @@ import pytest
 import scipy.special
 
 from components.models.parameters import LayerParameters
-from components.models.secondary import build_secondary, with_features
+from components.models.secondary import build_secondary
 from components.training.head_reader import HeadReader
+from tests.support.modules import with_last_features
 
 SIDE, CHANNELS = 8, 16
 
@@ -21,7 +22,7 @@ def test_logits_and_averaged_features_of_several_heads_are_those_of_keras(pooled
     for head in (*heads, heads[0]):
         head.layers[2].set_weights([draw.random(32) + 0.5 for _ in range(4)])  # batch normalisation that does something
         answers = reader.read(head, middle, rows)
-        features, probabilities = with_features(head).predict(middle[rows], verbose=0)
+        features, probabilities = with_last_features(head).predict(middle[rows], verbose=0)
         np.testing.assert_allclose(scipy.special.expit(answers.logits), probabilities[:, 0], atol=1e-5)
         np.testing.assert_allclose(answers.features, features.mean(axis=(1, 2)), atol=1e-5)
 

@@ -11,9 +11,8 @@ from components.training.examples import image_bytes
 from components.training.inputs import (
     DecodedInputs,
     KeptInputs,
-    MemoryBudget,
     SelectedInputs,
-    allocate,
+    Storage,
     image_inputs,
 )
 from tests.support.transforms import FixedTransform
@@ -31,7 +30,7 @@ def expected(splits):
 
 @pytest.fixture(params=[1, 0], ids=["in memory", "decoded whenever asked for"])
 def inputs(request, splits):
-    made = image_inputs(splits["test"], FixedTransform(), INPUTS, MemoryBudget(request.param))
+    made = image_inputs(splits["test"], FixedTransform(), INPUTS, Storage(request.param))
     assert isinstance(made, KeptInputs if request.param else DecodedInputs)
     return made
 
@@ -54,20 +53,20 @@ def test_selected_inputs_are_those_of_the_chosen_images(inputs, expected):
 
 
 def test_a_budget_grants_what_is_left_and_no_more():
-    budget = MemoryBudget(1)
+    budget = Storage(1)
     assert [budget.grants(size) for size in (2**20 - 10, 11, 10, 1)] == [True, False, True, False]
 
 
 def test_splits_share_one_budget(splits):
-    budget = MemoryBudget(1)
+    budget = Storage(1)
     budget.free = TEST_BYTES
     kinds = [type(image_inputs(splits["test"], FixedTransform(), INPUTS, budget)) for _ in range(2)]
     assert kinds == [KeptInputs, DecodedInputs]
 
 
 def test_past_the_budget_values_lie_in_a_file_without_a_name(tmp_path):
-    budget = MemoryBudget(1)
-    arrays = [allocate((200_000,), budget, tmp_path) for _ in range(2)]  # 0.76 MB each
+    storage = Storage(1, tmp_path)
+    arrays = [storage.allocate((200_000,)) for _ in range(2)]  # 0.76 MB each
     assert [isinstance(array, np.memmap) for array in arrays] == [False, True]
     for array in arrays:
         array[:] = np.arange(200_000)

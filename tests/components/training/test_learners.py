@@ -10,10 +10,10 @@ from components.models.parameters import LayerParameters
 from components.models.secondary import build_secondary
 from components.training.checkpoints import Checkpoint
 from components.training.determinism import deterministic_operations
-from components.training.fitting import FittingOptions
 from components.training.learners import LearnerPool
 from components.training.modules import train_head
 from components.training.parameters import TrainingParameters
+from components.training.training import Training
 from tests.support.images import SMOOTH, STRIPES
 
 INPUTS = InputParameters(representation="dct", size=32)
@@ -31,7 +31,7 @@ def untrained(side=8, seed=0):
 
 
 def head_of(source, features, splits, parameters=PARAMETERS, **options):
-    return train_head(source, features, splits, INPUTS, parameters, options=FittingOptions(**options))
+    return train_head(Training(splits, INPUTS, parameters, **options), source, features)
 
 
 def assert_same(one, other):

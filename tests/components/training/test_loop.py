@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from components.training.checkpoints import Checkpoint
-from components.training.inputs import StoredInputs
-from components.training.loop import LabelledInputs, cosine_factor, scores, train
+from components.training.inputs import LabelledInputs, StoredInputs
+from components.training.learners import Learner, cosine_factor
+from components.training.loop import train
 from components.training.parameters import TrainingParameters
 
 
@@ -31,12 +32,12 @@ def test_it_learns_a_separable_problem(separable):
     points, above = separable
     model = classifier()
     history = train(
-        model,
+        Learner(model, TrainingParameters(epochs=30, learning_rate=0.05)),
         labelled(points[:150], above[:150]),
         labelled(points[150:], above[150:]),
-        TrainingParameters(epochs=30, learning_rate=0.05),
     )
-    predictions = scores(model, StoredInputs(points[150:].astype(np.float32)), 16) > 0.5
+    scored = Learner(model, TrainingParameters(batch_size=16)).scores(StoredInputs(points[150:].astype(np.float32)))
+    predictions = scored > 0.5
     assert np.mean(predictions == above[150:]) > 0.95
     assert history.val_loss[-1] < history.val_loss[0] / 2
     assert history.val_roc_auc[-1] > 0.99
@@ -47,10 +48,9 @@ def test_the_reported_loss_is_binary_cross_entropy_weighted_by_image(separable):
     weights = np.where(above, 3.0, 0.5)
     model = classifier()
     history = train(
-        model,
+        Learner(model, TrainingParameters(epochs=1, learning_rate=1e-3)),
         labelled(points, above),
         labelled(points, above, weights),
-        TrainingParameters(epochs=1, learning_rate=1e-3),
     )
     probability = model(points.astype(np.float32)).numpy()[:, 0].astype(float)
     expected = -np.mean(weights * np.where(above, np.log(probability), np.log(1.0 - probability)))
@@ -64,7 +64,7 @@ def test_the_training_loss_weighs_each_image_once_however_batches_divide_them(se
     probability = model(points.astype(np.float32)).numpy()[:, 0].astype(float)
     expected = np.mean(weights * -np.where(above, np.log(probability), np.log(1.0 - probability)))
     parameters = TrainingParameters(epochs=1, batch_size=9, learning_rate=1e-9)  # a batch of nine and one of one
-    history = train(model, labelled(points, above, weights), labelled(points, above), parameters)
+    history = train(Learner(model, parameters), labelled(points, above, weights), labelled(points, above))
     assert history.loss[0] == pytest.approx(expected, rel=1e-5)
 
 
@@ -79,7 +79,7 @@ def test_every_epoch_takes_each_image_once_in_an_order_of_its_own(separable):
 
     inputs = Spied(separable[0][:20].astype(np.float32))
     training = LabelledInputs(inputs, separable[1][:20].astype(np.int32), np.ones(20, np.float32))
-    train(classifier(), training, MIXED, TrainingParameters(epochs=3, batch_size=6))
+    train(Learner(classifier(), TrainingParameters(epochs=3, batch_size=6)), training, MIXED)
     assert [[len(batch) for batch in epoch] for epoch in asked_for] == [[6, 6, 4, 4]] * 3
     assert all(sorted(sum(epoch, ())) == list(range(20)) for epoch in asked_for)
     assert len({frozenset(epoch[0]) for epoch in asked_for}) == 3
@@ -87,7 +87,11 @@ def test_every_epoch_takes_each_image_once_in_an_order_of_its_own(separable):
 
 def test_an_image_of_weight_zero_teaches_nothing():
     model, untrained = classifier(), classifier()
-    train(model, labelled([[1.0, 1.0]] * 4, [1.0] * 4, [0.0] * 4), MIXED, parameters_of(epochs=1, early_stopping=1))
+    train(
+        Learner(model, parameters_of(epochs=1, early_stopping=1)),
+        labelled([[1.0, 1.0]] * 4, [1.0] * 4, [0.0] * 4),
+        MIXED,
+    )
     for weight, before in zip(model.get_weights(), untrained.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, before)
 
@@ -103,7 +107,7 @@ def parameters_of(epochs, early_stopping):
 
 
 def test_training_ends_when_the_eval_loss_has_not_fallen_for_as_many_epochs_as_allowed():
-    history = train(classifier(), ONE_INPUT, MIXED, parameters_of(epochs=100, early_stopping=4))
+    history = train(Learner(classifier(), parameters_of(epochs=100, early_stopping=4)), ONE_INPUT, MIXED)
     best = int(np.argmin(history.val_loss))
     assert 0 < best < 50
     assert history.best_epoch == best
@@ -113,24 +117,30 @@ def test_training_ends_when_the_eval_loss_has_not_fallen_for_as_many_epochs_as_a
 @pytest.mark.parametrize("epochs", [100, 20], ids=["stopped early", "all epochs run"])
 def test_the_weights_of_the_best_epoch_are_kept(epochs):
     stopped = classifier()
-    history = train(stopped, ONE_INPUT, MIXED, parameters_of(epochs, early_stopping=epochs if epochs == 20 else 4))
+    history = train(
+        Learner(stopped, parameters_of(epochs, early_stopping=epochs if epochs == 20 else 4)), ONE_INPUT, MIXED
+    )
     assert history.best_epoch < len(history.val_loss) - 1
     ended_there = classifier()
-    train(ended_there, ONE_INPUT, MIXED, parameters_of(epochs=history.best_epoch + 1, early_stopping=100))
+    train(Learner(ended_there, parameters_of(epochs=history.best_epoch + 1, early_stopping=100)), ONE_INPUT, MIXED)
     for kept, expected in zip(stopped.get_weights(), ended_there.get_weights(), strict=True):
         np.testing.assert_array_equal(kept, expected)
 
 
 def test_a_training_that_is_taken_up_after_its_best_epoch_ends_as_one_that_was_not_interrupted(tmp_path):
     whole, begun, taken_up = classifier(), classifier(), classifier(seed=1)
-    expected = train(whole, ONE_INPUT, MIXED, parameters_of(epochs=100, early_stopping=4))
+    expected = train(Learner(whole, parameters_of(epochs=100, early_stopping=4)), ONE_INPUT, MIXED)
     until = expected.best_epoch + 3
-    train(begun, ONE_INPUT, MIXED, parameters_of(until, early_stopping=4), checkpoint=Checkpoint(tmp_path / "state"))
-    history = train(
-        taken_up,
+    train(
+        Learner(begun, parameters_of(until, early_stopping=4)),
         ONE_INPUT,
         MIXED,
-        parameters_of(epochs=100, early_stopping=4),
+        checkpoint=Checkpoint(tmp_path / "state"),
+    )
+    history = train(
+        Learner(taken_up, parameters_of(epochs=100, early_stopping=4)),
+        ONE_INPUT,
+        MIXED,
         checkpoint=Checkpoint(tmp_path / "state"),
     )
     assert (history.loss, history.val_loss) == (expected.loss, expected.val_loss)
@@ -142,10 +152,10 @@ def test_a_training_that_is_taken_up_after_its_best_epoch_ends_as_one_that_was_n
 def test_a_training_goes_on_with_the_moments_of_its_optimizer(tmp_path):
     # Before the best epoch: what comes after the interruption decides the weights.
     whole, begun, taken_up = classifier(), classifier(), classifier(seed=1)
-    train(whole, ONE_INPUT, ONE_INPUT, parameters_of(epochs=6, early_stopping=6))
+    train(Learner(whole, parameters_of(epochs=6, early_stopping=6)), ONE_INPUT, ONE_INPUT)
     for model, epochs in ((begun, 3), (taken_up, 6)):
         parameters = parameters_of(epochs, early_stopping=6)
-        train(model, ONE_INPUT, ONE_INPUT, parameters, checkpoint=Checkpoint(tmp_path / "state"))
+        train(Learner(model, parameters), ONE_INPUT, ONE_INPUT, checkpoint=Checkpoint(tmp_path / "state"))
     for mine, other in zip(taken_up.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)
 
@@ -156,10 +166,9 @@ def test_the_monitored_measure_decides_which_epoch_is_best():
     noisy_labels = noisy_points[:, 1] + rng.normal(0.0, 1.0, 40) > 0  # confidence costs: the loss is lowest early
     histories = {
         monitor: train(
-            classifier(),
+            Learner(classifier(), TrainingParameters(epochs=20, early_stopping=20, learning_rate=0.3, monitor=monitor)),
             labelled(points, points[:, 1] > 0),
             labelled(noisy_points, noisy_labels),
-            TrainingParameters(epochs=20, early_stopping=20, learning_rate=0.3, monitor=monitor),
         )
         for monitor in ("loss", "roc_auc")
     }
@@ -176,7 +185,7 @@ def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_lower(spoilt):
     poisoned = labelled([[np.nan, 1.0]] * 4, [1.0, 0.0] * 2)
     sets = {"training": ONE_INPUT, "validation": MIXED} | {spoilt: poisoned}
     with pytest.raises(FloatingPointError, match=r"epoch 1: .*nan.*Lower learning_rate \(now 0\.1\)"):
-        train(classifier(), sets["training"], sets["validation"], parameters_of(epochs=3, early_stopping=3))
+        train(Learner(classifier(), parameters_of(epochs=3, early_stopping=3)), sets["training"], sets["validation"])
 
 
 def test_batch_normalisation_moves_in_training_and_not_in_scoring():
@@ -184,26 +193,27 @@ def test_batch_normalisation_moves_in_training_and_not_in_scoring():
     norm = keras.layers.BatchNormalization()
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(norm(inputs)))
     points = np.random.default_rng(1).normal(5.0, 1.0, (64, 2)).astype(np.float32)
-    scores(model, StoredInputs(points), 16)
+    Learner(model, TrainingParameters(batch_size=16)).scores(StoredInputs(points))
     np.testing.assert_array_equal(norm.moving_mean, 0.0)
     train(
-        model,
+        Learner(model, TrainingParameters(epochs=1, batch_size=16)),
         labelled(points, points[:, 0] > 5),
         labelled(points, points[:, 0] > 5),
-        TrainingParameters(epochs=1, batch_size=16),
     )
     assert (np.asarray(norm.moving_mean) > 0.1).all()
 
 
 def test_tensorboard_logs_are_written_where_asked(tmp_path):
-    train(classifier(), ONE_INPUT, MIXED, parameters_of(1, 1), logs=tmp_path / "logs")
+    train(Learner(classifier(), parameters_of(1, 1)), ONE_INPUT, MIXED, logs=tmp_path / "logs")
     assert list((tmp_path / "logs").glob("events.out.tfevents.*"))
 
 
 def test_scores_come_in_the_order_of_the_inputs_across_batches():
     model = classifier()
     points = np.random.default_rng(2).normal(size=(10, 2)).astype(np.float32)
-    np.testing.assert_allclose(scores(model, StoredInputs(points), 4), model(points)[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        Learner(model, TrainingParameters(batch_size=4)).scores(StoredInputs(points)), model(points)[:, 0], rtol=1e-6
+    )
 
 
 # --- passes, schedule, and what is kept ---
@@ -215,7 +225,7 @@ def test_an_epoch_of_two_passes_is_two_epochs_of_one(separable):
     for epochs, passes in ((4, 1), (2, 2)):
         model = classifier()
         parameters = TrainingParameters(epochs=epochs, passes=passes, early_stopping=9, monitor="last", batch_size=16)
-        history = train(model, labelled(points, above), labelled(points, above), parameters)
+        history = train(Learner(model, parameters), labelled(points, above), labelled(points, above))
         assert len(history.loss) == epochs
         weights.append(model.get_weights())
     for one, other in zip(*weights, strict=True):
@@ -225,7 +235,7 @@ def test_an_epoch_of_two_passes_is_two_epochs_of_one(separable):
 def test_the_last_epoch_is_kept_where_asked_however_bad_it_is():
     points, above = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     parameters = TrainingParameters(epochs=4, early_stopping=1, monitor="last", learning_rate=0.5)
-    history = train(classifier(), labelled(points, above), labelled(-points, above), parameters)
+    history = train(Learner(classifier(), parameters), labelled(points, above), labelled(-points, above))
     assert (len(history.loss), history.best_epoch) == (4, 3)
     assert min(history.val_loss) < history.val_loss[-1]
 
@@ -240,12 +250,12 @@ def test_the_learning_rate_rises_then_falls_along_a_cosine():
 
 def test_steps_take_the_learning_rate_of_the_schedule(separable, monkeypatch):
     """Adam's first step is the learning rate in each weight, whatever the gradient is."""
-    monkeypatch.setattr("components.training.loop.cosine_factor", lambda step, steps: 0.25 if steps == 1 else 0.0)
+    monkeypatch.setattr("components.training.learners.cosine_factor", lambda step, steps: 0.25 if steps == 1 else 0.0)
     points, above = separable
     model = classifier()
     before = model.get_weights()
     parameters = TrainingParameters(epochs=1, batch_size=200, learning_rate=0.1, schedule="cosine")
-    train(model, labelled(points, above), labelled(points, above), parameters)
+    train(Learner(model, parameters), labelled(points, above), labelled(points, above))
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_allclose(np.abs(other - one), 0.025, rtol=1e-3)
 
@@ -254,7 +264,7 @@ def test_an_interrupted_training_on_a_schedule_ends_as_one_that_was_not(separabl
     points, above = separable
     parameters = TrainingParameters(epochs=4, passes=2, batch_size=32, schedule="cosine", monitor="last")
     whole = classifier()
-    train(whole, labelled(points, above), labelled(points, above), parameters)
+    train(Learner(whole, parameters), labelled(points, above), labelled(points, above))
     checkpoint = Checkpoint(tmp_path / "state", True)
 
     class Killed(StoredInputs):
@@ -266,13 +276,12 @@ def test_an_interrupted_training_on_a_schedule_ends_as_one_that_was_not(separabl
     first = labelled(points, above)
     with pytest.raises(KeyboardInterrupt):
         train(
-            classifier(),
+            Learner(classifier(), parameters),
             LabelledInputs(Killed(first.inputs.array), first.targets, first.weights),
             labelled(points, above),
-            parameters,
             checkpoint=checkpoint,
         )
     resumed = classifier()
-    train(resumed, labelled(points, above), labelled(points, above), parameters, checkpoint=checkpoint)
+    train(Learner(resumed, parameters), labelled(points, above), labelled(points, above), checkpoint=checkpoint)
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -10,16 +10,18 @@ import tensorflow as tf
 from components.features.parameters import InputParameters
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
-from components.trainer import job
-from components.training import middle_features
+from components.training import artifacts, middle_features
 from components.training.examples import image_bytes
-from components.training.inputs import MemoryBudget
-from components.training.middle_features import MiddleFeatureStore, extract_middle_features
+from components.training.inputs import Storage
+from components.training.middle_features import (
+    MiddleFeatureStore,
+    extract_middle_features,
+    stored_middle_features,
+)
 from components.training.modules import train_head
 from components.training.parameters import TrainingParameters
-from components.training.strategies import Replicas
+from components.training.training import Training
 from tests.support.images import SMOOTH, STRIPES
-from tests.support.training_jobs import make_job
 from tests.support.transforms import FixedTransform
 
 INPUTS = InputParameters(representation="dct", size=32)
@@ -33,7 +35,9 @@ def primary():
 
 def extract(primary, splits, megabytes, folder=None):
     return extract_middle_features(
-        primary, splits, FixedTransform(), INPUTS, TrainingParameters(memory_budget_mb=megabytes), folder
+        primary,
+        Training(splits, INPUTS, TrainingParameters(memory_budget_mb=megabytes), scratch=folder),
+        FixedTransform(),
     )
 
 
@@ -56,19 +60,18 @@ def test_spilled_features_are_those_in_memory_and_leave_no_file(primary, splits,
 
 
 def test_a_head_trained_on_spilled_features_is_the_same_head(primary, splits):
-    parameters = TrainingParameters(epochs=2, batch_size=16)
+    training = Training(splits, INPUTS, TrainingParameters(epochs=2, batch_size=16))
     first, second = (
-        train_head(STRIPES, extract(primary, splits, megabytes), splits, INPUTS, parameters).model.get_weights()
-        for megabytes in (64, 0)
+        train_head(training, STRIPES, extract(primary, splits, megabytes)).model.get_weights() for megabytes in (64, 0)
     )
     for one, two in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_memory_holds_no_more_than_the_budget(primary, splits, monkeypatch):
-    budget = MemoryBudget(1)
+    budget = Storage(1)
     budget.free = BYTES_OF_TRAIN + 1
-    monkeypatch.setattr(middle_features, "MemoryBudget", lambda _: budget)
+    monkeypatch.setattr(middle_features, "Storage", lambda *_: budget)
     features = extract(primary, splits, 1)
     assert {name: isinstance(array, np.memmap) for name, array in features.items()} == {
         "train": False,
@@ -102,10 +105,10 @@ def test_the_primary_module_runs_once_for_two_heads_and_all_their_epochs(primary
         features = store.get(
             "the same primary module and images",
             lambda: extract_middle_features(
-                primary, splits, Counting(), INPUTS, TrainingParameters(memory_budget_mb=64)
+                primary, Training(splits, INPUTS, TrainingParameters(memory_budget_mb=64)), Counting()
             ),
         )
-        train_head(source, features, splits, INPUTS, TrainingParameters(epochs=3, batch_size=16))
+        train_head(Training(splits, INPUTS, TrainingParameters(epochs=3, batch_size=16)), source, features)
     assert sum(passes) == sum(split.count for split in splits.values())
 
 
@@ -122,28 +125,31 @@ def test_a_store_keeps_the_newest_features_alone():
     assert store.get("one", pytest.fail)
 
 
-def test_heads_share_features_only_of_one_primary_module_and_the_same_images(splits, tmp_path, monkeypatch):
+def test_trainings_share_features_only_of_one_primary_module_and_the_same_inputs(splits, tmp_path, monkeypatch):
     store, extracted = MiddleFeatureStore(), []
-    monkeypatch.setattr(job, "process_store", lambda: store)
-    monkeypatch.setattr(job.artifacts, "read_model", lambda folder: (folder / job.artifacts.MODEL_FILE).read_bytes())
-    monkeypatch.setattr(job, "extract_middle_features", lambda primary, *_: extracted.append(primary) or {})
-    monkeypatch.setattr(job, "train_head", lambda *_: None)
-    monkeypatch.setattr(job, "ExportedTransform", lambda _: None)
-    monkeypatch.setattr(job, "_write", lambda *_: None)
+    monkeypatch.setattr(middle_features, "process_store", lambda: store)
+    monkeypatch.setattr(artifacts, "read_model", lambda folder: (folder / artifacts.MODEL_FILE).read_bytes())
+    monkeypatch.setattr(middle_features, "extract_middle_features", lambda primary, *_: extracted.append(primary) or {})
+    monkeypatch.setattr(middle_features, "ExportedTransform", lambda _: None)
 
-    def train_heads(content, of_splits, graph="graph"):
-        (tmp_path / job.artifacts.MODEL_FILE).write_bytes(content)
-        for source in (STRIPES, SMOOTH):
-            primary = {"source": source, "primary": str(tmp_path)}
-            job.run_job(make_job(tmp_path, of_splits, graph, TrainingParameters(), **primary), Replicas())
+    def share(content, of_splits, graph="graph", **parameters):
+        (tmp_path / artifacts.MODEL_FILE).write_bytes(content)
+        for _ in range(2):
+            stored_middle_features(tmp_path, Training(of_splits, INPUTS, TrainingParameters(**parameters)), graph)
 
-    train_heads(b"one", splits)
+    share(b"one", splits)
     assert extracted == [b"one"]
-    train_heads(b"two", splits)  # in the folder of the first
+    share(b"two", splits)  # in the directory of the first
     assert extracted == [b"one", b"two"]
-    train_heads(b"two", {"train": splits["train"], "eval": splits["test"]})
-    train_heads(b"two", splits, "another graph")
+    share(b"two", {"train": splits["train"], "eval": splits["test"]})
+    share(b"two", splits, "another graph")
     assert len(extracted) == 4
+    share(b"two", splits, "another graph", epochs=3, seed=9)  # features do not depend on these
+    assert len(extracted) == 4
+    share(b"two", splits, "another graph", copies=1, augmentation={"flip": True})
+    share(b"two", splits, "another graph", copies=1, augmentation={"turn": True})
+    share(b"two", splits, "another graph", copies=1, augmentation={"turn": True}, seed=9)
+    assert len(extracted) == 7
 
 
 def test_a_failed_extraction_is_not_kept():

@@ -7,8 +7,9 @@ import pytest
 from components.models.parameters import LayerParameters
 from components.models.primary import build_primary
 from components.training.checkpoints import Checkpoint
-from components.training.inputs import StoredInputs
-from components.training.loop import LabelledInputs, scores, train
+from components.training.inputs import LabelledInputs, StoredInputs
+from components.training.learners import Learner
+from components.training.loop import train
 from components.training.parameters import TrainingParameters
 from components.training.strategies import Replicas
 
@@ -28,7 +29,7 @@ def striped(count, seed):
 def trained(precision, epochs=3, checkpoint=None):
     model = build_primary((16, 16, 3), True, LayerParameters(), seed=1)
     parameters = TrainingParameters(epochs=epochs, early_stopping=9, batch_size=16, precision=precision)
-    return model, train(model, striped(96, 0), striped(64, 1), parameters, checkpoint=checkpoint)
+    return model, train(Learner(model, parameters), striped(96, 0), striped(64, 1), checkpoint=checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,11 @@ def test_what_is_trained_in_16_bits_is_a_float32_model():
     reread = keras.Model.from_config(model.get_config())
     reread.set_weights(model.get_weights())
     inputs = striped(8, 2).inputs
-    np.testing.assert_allclose(scores(reread, inputs, 8), scores(model, inputs, 8), atol=1e-6)
+    np.testing.assert_allclose(
+        Learner(reread, TrainingParameters(batch_size=8)).scores(inputs),
+        Learner(model, TrainingParameters(batch_size=8)).scores(inputs),
+        atol=1e-6,
+    )
 
 
 def test_a_training_in_float16_goes_on_with_the_scale_of_its_loss(tmp_path):

@@ -1,7 +1,6 @@
-"""Training of the two kinds of module on the small dataset."""
+"""Training of the two proposed modules on the small dataset."""
 
 import dataclasses
-import json
 import tempfile
 
 import keras
@@ -11,20 +10,18 @@ import tensorflow as tf
 
 from components.features.parameters import InputParameters
 from components.metrics import calibration
-from components.metrics.operating_point import OperatingPoint, choose_threshold
+from components.metrics.operating_point import choose_threshold
 from components.models.distances import fit_distance
 from components.models.parameters import LayerParameters
 from components.training import artifacts
 from components.training.augmentation_parameters import AugmentationParameters
 from components.training.examples import image_bytes, read_split
-from components.training.fitting import FittingOptions
-from components.training.history import History
 from components.training.learners import LearnerPool
 from components.training.middle_features import extract_middle_features, repeated
-from components.training.modules import of_images, train_head, train_primary
+from components.training.modules import inputs_of_images, train_head, train_primary
 from components.training.parameters import OperatingPointParameters, TrainingParameters
 from components.training.strategies import Replicas
-from components.training.trained import SplitScores, TrainedModule
+from components.training.training import Training
 from tests.support.images import REAL, SMOOTH, STRIPES, encode, noise, write_examples
 from tests.support.transforms import FixedTransform
 
@@ -39,14 +36,16 @@ def transform():
 
 @pytest.fixture(scope="module")
 def trained_primary(splits, transform):
-    return train_primary(splits, transform, INPUTS, PARAMETERS)
+    return train_primary(Training(splits, INPUTS, PARAMETERS), transform)
 
 
 @pytest.fixture(scope="module")
 def other_primary(splits, transform):
     """Trained with another seed and a fixed operating point."""
     point = OperatingPointParameters(rule="fixed", threshold=0.37)
-    return train_primary(splits, transform, INPUTS, PARAMETERS.model_copy(update={"seed": 5, "operating_point": point}))
+    return train_primary(
+        Training(splits, INPUTS, PARAMETERS.model_copy(update={"seed": 5, "operating_point": point})), transform
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +53,14 @@ def middle(splits, transform, trained_primary):
     """The primary module's middle features, and its weights before they were computed."""
     before = trained_primary.model.get_weights()
     return extract_middle_features(
-        trained_primary.model, splits, transform, INPUTS, TrainingParameters(memory_budget_mb=64)
+        trained_primary.model, Training(splits, INPUTS, TrainingParameters(memory_budget_mb=64)), transform
     ), before
 
 
 @pytest.fixture(scope="module")
 def trained_head(splits, middle):
     """The head of stripes_b."""
-    return train_head(STRIPES, middle[0], splits, INPUTS, PARAMETERS)
+    return train_head(Training(splits, INPUTS, PARAMETERS), STRIPES, middle[0])
 
 
 def assert_equal_weights(first: keras.Model, second: keras.Model):
@@ -80,7 +79,7 @@ def test_a_primary_module_scores_the_splits_that_it_did_not_train_on(trained_pri
 
 
 def test_the_same_seed_trains_the_same_primary_module(splits, transform, trained_primary):
-    assert_equal_weights(train_primary(splits, transform, INPUTS, PARAMETERS).model, trained_primary.model)
+    assert_equal_weights(train_primary(Training(splits, INPUTS, PARAMETERS), transform).model, trained_primary.model)
 
 
 def test_another_seed_trains_another_primary_module(trained_primary, other_primary):
@@ -106,7 +105,8 @@ def test_class_weights_apply_to_shuffled_batches_and_not_to_balanced_ones(splits
         for rule in ("balanced", "none"):
             options = {"epochs": 1, "batch_size": 72, "sampling": sampling, "class_weights": rule}
             parameters = PARAMETERS.model_copy(update=options)
-            losses[sampling, rule] = train_head(STRIPES, middle[0], splits, INPUTS, parameters).history.loss[0]
+            head = train_head(Training(splits, INPUTS, parameters), STRIPES, middle[0])
+            losses[sampling, rule] = head.history.loss[0]
     assert losses["shuffled", "balanced"] != pytest.approx(losses["shuffled", "none"], rel=1e-3)
     assert losses["balanced", "balanced"] == losses["balanced", "none"]
 
@@ -114,10 +114,10 @@ def test_class_weights_apply_to_shuffled_batches_and_not_to_balanced_ones(splits
 def test_temporary_files_of_inputs_lie_in_the_folder_for_them(splits, transform, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     parameters = PARAMETERS.model_copy(update={"memory_budget_mb": 0})
-    inputs = of_images(splits, transform, INPUTS, parameters, FittingOptions(scratch=tmp_path))
+    inputs = inputs_of_images(Training(splits, INPUTS, parameters, scratch=tmp_path), transform)
     assert inputs["train"].count == splits["train"].count
     with pytest.raises(FileNotFoundError):
-        of_images(splits, transform, INPUTS, parameters, FittingOptions())
+        inputs_of_images(Training(splits, INPUTS, parameters), transform)
 
 
 @pytest.mark.parametrize(("source", "missing"), [(REAL, "fake"), (SMOOTH, "real")])
@@ -126,7 +126,7 @@ def test_a_train_split_of_a_single_class_is_refused(tmp_path, transform, source,
     write_examples(path, [(source, "image.png", encode(noise(1)))] * 3)
     split = read_split("train", [str(path)])
     with pytest.raises(ValueError, match=f"split 'train': holds no image of {missing}"):
-        train_primary({"train": split, "eval": split}, transform, INPUTS, PARAMETERS)
+        train_primary(Training({"train": split, "eval": split}, INPUTS, PARAMETERS), transform)
 
 
 # --- heads ---
@@ -145,10 +145,10 @@ def test_a_head_learns_its_source_from_all_others(trained_head, splits):
 
 
 def test_a_head_at_architecture_level_learns_all_sources_of_its_architecture(splits, middle):
-    head = train_head("stripes", middle[0], splits, INPUTS, PARAMETERS, level="architecture")
+    head = train_head(Training(splits, INPUTS, PARAMETERS), "stripes", middle[0], level="architecture")
     np.testing.assert_array_equal(head.scores["test"].labels, splits["test"].sources == STRIPES)
     with pytest.raises(ValueError, match=r"'stripes_b' has no image .*Architectures there: real, smooth, stripes\."):
-        train_head(STRIPES, middle[0], splits, INPUTS, PARAMETERS, level="architecture")
+        train_head(Training(splits, INPUTS, PARAMETERS), STRIPES, middle[0], level="architecture")
 
 
 def test_a_heads_scores_are_those_of_its_model_on_the_primary_modules_middle_features(
@@ -162,13 +162,13 @@ def test_a_heads_scores_are_those_of_its_model_on_the_primary_modules_middle_fea
 
 
 def test_the_same_seed_trains_the_same_head(trained_head, splits, middle):
-    again = train_head(STRIPES, middle[0], splits, INPUTS, PARAMETERS)
+    again = train_head(Training(splits, INPUTS, PARAMETERS), STRIPES, middle[0])
     assert_equal_weights(again.model, trained_head.model)
 
 
 def test_a_source_that_is_not_there_is_refused_with_those_that_are(splits, middle):
     with pytest.raises(ValueError, match=r"sources: 'stripes_x' has no image .*real_noise, smooth_a, stripes_b\."):
-        train_head("stripes_x", middle[0], splits, INPUTS, PARAMETERS)
+        train_head(Training(splits, INPUTS, PARAMETERS), "stripes_x", middle[0])
 
 
 # --- warm start ---
@@ -182,7 +182,7 @@ def test_a_warm_start_begins_with_the_weights_and_takes_a_fresh_step_of_the_conf
     one_step = PARAMETERS.model_copy(update={"epochs": 1, "batch_size": 1000, "learning_rate": 7e-4})
     start = [weight.copy() for weight in trained_head.model.get_weights()]
     names = [weight.name for weight in trained_head.model.weights]
-    head = train_head(STRIPES, middle[0], splits, INPUTS, one_step, options=FittingOptions(start=trained_head.model))
+    head = train_head(Training(splits, INPUTS, one_step, start=trained_head.model), STRIPES, middle[0])
     for name, before, after in zip(names, start, head.model.get_weights(), strict=True):
         if name in ("kernel", "gamma", "beta"):  # batch normalisation leaves biases before it without a gradient
             moved = np.abs(after - before)
@@ -194,8 +194,8 @@ def test_a_warm_start_begins_with_the_weights_and_takes_a_fresh_step_of_the_conf
 
 def test_a_warm_start_reaches_the_model_of_a_strategy(splits, middle, trained_head):
     still = PARAMETERS.model_copy(update={"epochs": 1, "learning_rate": 1e-9})
-    options = FittingOptions(start=trained_head.model, replicas=Replicas(tf.distribute.MirroredStrategy(["CPU:0"])))
-    head = train_head(STRIPES, middle[0], splits, INPUTS, still, options=options)
+    replicas = Replicas(tf.distribute.MirroredStrategy(["CPU:0"]))
+    head = train_head(Training(splits, INPUTS, still, start=trained_head.model, replicas=replicas), STRIPES, middle[0])
     for weight, before in zip(head.model.weights, trained_head.model.get_weights(), strict=True):
         if weight.name == "kernel":
             np.testing.assert_allclose(weight, before, atol=1e-6)
@@ -203,82 +203,7 @@ def test_a_warm_start_reaches_the_model_of_a_strategy(splits, middle, trained_he
 
 def test_a_warm_start_from_another_architecture_is_refused_with_what_differs(splits, middle, trained_primary):
     with pytest.raises(ValueError, match=r"warm_start: must be a model of the same .*aConv_01/kernel: .* absent there"):
-        train_head(STRIPES, middle[0], splits, INPUTS, PARAMETERS, options=FittingOptions(start=trained_primary.model))
-
-
-# --- artifacts ---
-
-
-@pytest.fixture(scope="module")
-def scored_module(splits):
-    """A module that was never trained, with made-up scores."""
-    inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(inputs))
-    rng = np.random.default_rng(0)
-    scored = {
-        name: SplitScores(
-            splits[name].labels,
-            rng.random(splits[name].count).astype(np.float32),
-            splits[name].sources,
-            splits[name].paths,
-        )
-        for name in ("eval", "test")
-    }
-    history = History([0.7, 0.5], [0.6, float("nan")], [0.5, 0.75], seconds=[1.0, 2.0], best_epoch=1)
-    return TrainedModule(model, OperatingPoint(0.25, "fixed", "set in the configuration"), history, scored, 12.5)
-
-
-def test_a_module_reads_back_with_the_same_weights_and_answers(scored_module, tmp_path):
-    artifacts.write_module(tmp_path, scored_module)
-    loaded = artifacts.read_model(tmp_path)
-    assert_equal_weights(loaded, scored_module.model)
-    points = np.ones((2, 2), np.float32)
-    np.testing.assert_array_equal(loaded(points), scored_module.model(points))
-
-
-@pytest.mark.parametrize(("source", "task", "name"), [("", "detection", "primary"), (STRIPES, "attribution", STRIPES)])
-def test_a_description_reads_back_without_the_model(scored_module, tmp_path, source, task, name):
-    artifacts.write_module(tmp_path, scored_module, source)
-    (tmp_path / artifacts.MODEL_FILE).unlink()
-    description = artifacts.read_description(tmp_path)
-    assert (description.task, description.source, description.name) == (task, source, name)
-    assert description.operating_point == scored_module.operating_point
-    assert (description.parameters, description.training_seconds) == (3, 12.5)
-
-
-def test_what_a_baseline_is_reads_back(scored_module, tmp_path):
-    module = dataclasses.replace(scored_module, classes=("real", SMOOTH), images_left_out={"test": 8})
-    artifacts.write_module(tmp_path, module, architecture="postpool")
-    description = artifacts.read_description(tmp_path)
-    assert (description.architecture, description.task, description.name) == (
-        "postpool",
-        "multiclass",
-        "postpool.multiclass",
-    )
-    assert (description.classes, description.images_left_out) == (("real", SMOOTH), {"test": 8})
-
-
-def test_scores_read_back(scored_module, tmp_path):
-    artifacts.write_run(tmp_path, scored_module)
-    read = artifacts.read_scores(tmp_path)
-    assert sorted(read) == ["eval", "test"]
-    for part in ("labels", "scores", "sources", "paths"):
-        np.testing.assert_array_equal(getattr(read["test"], part), getattr(scored_module.scores["test"], part))
-
-
-def test_scores_hold_plain_arrays_only(scored_module, tmp_path):
-    artifacts.write_run(tmp_path, scored_module)
-    with np.load(tmp_path / artifacts.SCORES_FILE, allow_pickle=False) as arrays:
-        parts = {key: arrays[key].dtype.kind for key in arrays.files}
-    kinds = {"labels": "i", "scores": "f", "sources": "U", "paths": "U"}
-    assert parts == {f"{split}/{part}": kind for split in ("eval", "test") for part, kind in kinds.items()}
-
-
-def test_a_history_reads_back(scored_module, tmp_path):
-    artifacts.write_run(tmp_path, scored_module)
-    history = artifacts.read_history(tmp_path)
-    assert (history["loss"], history["val_roc_auc"], history["best_epoch"]) == ([0.7, 0.5], [0.5, 0.75], 1)
-    assert json.loads((tmp_path / artifacts.HISTORY_FILE).read_text()).keys() == history.keys()
+        train_head(Training(splits, INPUTS, PARAMETERS, start=trained_primary.model), STRIPES, middle[0])
 
 
 # --- calibration ---
@@ -287,7 +212,7 @@ def test_a_history_reads_back(scored_module, tmp_path):
 def test_calibration_is_part_of_weights_and_scores(splits, transform, monkeypatch):
     monkeypatch.setattr(calibration, "MINIMUM_IMAGES", 9)
     plain, calibrated = (
-        train_primary(splits, transform, INPUTS, PARAMETERS.model_copy(update={"calibration": rule}))
+        train_primary(Training(splits, INPUTS, PARAMETERS.model_copy(update={"calibration": rule})), transform)
         for rule in ("none", "platt")
     )
     assert plain.calibration is None
@@ -304,7 +229,7 @@ def test_calibration_is_part_of_weights_and_scores(splits, transform, monkeypatc
 
 def test_a_head_that_a_pooled_learner_trained_is_calibrated_all_the_same(splits, middle):
     alone, pooled = (
-        train_head(STRIPES, middle[0], splits, INPUTS, PARAMETERS, options=FittingOptions(learners=learners))
+        train_head(Training(splits, INPUTS, PARAMETERS, learners=learners), STRIPES, middle[0])
         for learners in (None, LearnerPool())
     )
     assert alone.calibration == pooled.calibration
@@ -324,8 +249,9 @@ def test_a_head_learns_from_augmented_copies_and_is_judged_on_the_images_themsel
     augmentation = AugmentationParameters(crop="random", flip=True, noise=0.5)
     layers = LayerParameters(network="wide")
     parameters = PARAMETERS.model_copy(update={"augmentation": augmentation, "copies": 3, "layers": layers})
-    primary = train_primary(splits, transform, inputs, parameters)
-    features = extract_middle_features(primary.model, splits, transform, inputs, parameters)
+    training = Training(splits, inputs, parameters)
+    primary = train_primary(training, transform)
+    features = extract_middle_features(primary.model, training, transform)
     count = splits["train"].count
     assert {name: len(array) for name, array in features.items()} == {
         "train": 3 * count,
@@ -334,9 +260,9 @@ def test_a_head_learns_from_augmented_copies_and_is_judged_on_the_images_themsel
     }
     copies = features["train"].reshape(3, count, *features["train"].shape[1:])
     assert (copies[0] != copies[1]).any()
-    longer = repeated(splits, parameters)
-    assert longer["train"].sources.tolist() == splits["train"].sources.tolist() * 3
-    head = train_head(STRIPES, features, longer, inputs, parameters)
+    longer = repeated(training)
+    assert longer.splits["train"].sources.tolist() == splits["train"].sources.tolist() * 3
+    head = train_head(longer, STRIPES, features)
     assert len(head.scores["test"].scores) == splits["test"].count
     assert "train" not in head.scores
 
@@ -346,7 +272,7 @@ def test_a_head_learns_from_augmented_copies_and_is_judged_on_the_images_themsel
 
 def test_a_head_knows_how_far_its_sources_images_are(splits, middle, tmp_path):
     parameters = PARAMETERS.model_copy(update={"distance": "mahalanobis", "distance_rejection": 0.5})
-    head = train_head(STRIPES, middle[0], splits, INPUTS, parameters)
+    head = train_head(Training(splits, INPUTS, parameters), STRIPES, middle[0])
     last = keras.Model(head.model.input, head.model.get_layer("aRelu_02").output)
 
     def averaged(name):
@@ -375,4 +301,4 @@ def test_a_distance_without_eval_images_of_the_source_is_refused_before_training
     features = {**middle[0], "eval": middle[0]["eval"][others]}
     parameters = PARAMETERS.model_copy(update={"distance": "mahalanobis"})
     with pytest.raises(ValueError, match="distance: needs images of"):
-        train_head(STRIPES, features, {**splits, "eval": eval_split}, INPUTS, parameters)
+        train_head(Training({**splits, "eval": eval_split}, INPUTS, parameters), STRIPES, features)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from components.training.ahead import computed_ahead
+from components.training.prefetching import prefetch
 
 
 def test_results_come_in_the_order_of_their_arguments_even_if_later_ones_are_ready_first():
@@ -17,7 +17,7 @@ def test_results_come_in_the_order_of_their_arguments_even_if_later_ones_are_rea
             second_is_ready.set()
         return number**2
 
-    assert list(computed_ahead(compute, range(6))) == [0, 1, 4, 9, 16, 25]
+    assert list(prefetch(compute, range(6))) == [0, 1, 4, 9, 16, 25]
 
 
 def test_the_next_results_are_computed_while_nobody_asks_and_no_more_than_the_depth():
@@ -29,7 +29,7 @@ def test_the_next_results_are_computed_while_nobody_asks_and_no_more_than_the_de
         if number == 2:
             third_began.set()
 
-    results = computed_ahead(compute, range(100), depth=2)
+    results = prefetch(compute, range(100), depth=2)
     next(results)
     assert third_began.wait(10)
     assert max(begun) == 2
@@ -37,11 +37,11 @@ def test_the_next_results_are_computed_while_nobody_asks_and_no_more_than_the_de
 
 
 def test_an_error_comes_where_its_result_would_have():
-    results = computed_ahead(lambda number: 1 / number, [1, 2, 0, 4])
+    results = prefetch(lambda number: 1 / number, [1, 2, 0, 4])
     assert [next(results), next(results)] == [1.0, 0.5]
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
 def test_nothing_comes_of_nothing():
-    assert list(computed_ahead(str, [])) == []
+    assert list(prefetch(str, [])) == []
