@@ -22,7 +22,8 @@ from pipeline.evaluate.metrics import evaluation_figures
 from pipeline.evaluate.report import REFUSED_SHOWN, render_evaluation
 from pipeline.evaluate.scores import PRIMARY, UNPERTURBED, Answers, Images, ServableScores, match_heads
 from serving import contract
-from serving.client.answers import Answer, PredictionError, Predictor
+from serving.client.answers import Answer, Predictor
+from serving.client.predict import predict_each
 from serving.errors import ServableError
 from serving.servable.description import ServableDescription, describe
 
@@ -246,29 +247,13 @@ def _judge_batch(
                 images[row] = record.image if name == UNPERTURBED else perturbed(record, name, seed)
             except ImageRejectedError as rejected:
                 reasons[row] = f"cannot be perturbed: {rejected.detail}"
-        for row, outcome in zip(images, _ask(model, list(images.values())), strict=True):
+        for row, answered in zip(images, predict_each(model, list(images.values())), strict=True):
+            outcome = answered if isinstance(answered, str) else _sound(answered)
             if isinstance(outcome, str):
                 reasons[row] = outcome if name == UNPERTURBED else f"after {name}: {outcome}"
             else:
                 answers[row][name] = outcome
     return [reasons.get(row, answer) for row, answer in enumerate(answers)]
-
-
-def _ask(model: Predictor, images: Sequence[bytes]) -> list[Answer | str]:
-    """Returns an answer, or the reason why there is none, for each image: the batch is asked again without bad ones."""
-    outcomes: dict[int, Answer | str] = {}
-    remaining = list(range(len(images)))
-    while remaining:
-        try:
-            answers = model.predict([images[row] for row in remaining])
-        except PredictionError as error:
-            if error.bad_row is None or error.bad_row >= len(remaining):
-                raise
-            outcomes[remaining.pop(error.bad_row)] = error.reason
-        else:
-            outcomes.update({row: _sound(answer) for row, answer in zip(remaining, answers, strict=True)})
-            break
-    return [outcomes[row] for row in range(len(images))]
 
 
 def _sound(answer: Answer) -> Answer | str:
