@@ -44,7 +44,17 @@ def draw_perturbations(mode: PerturbMode, random: np.random.Generator) -> tuple[
         The perturbations in the order they are to be applied, possibly none.
     """
     names = {"none": (), "multi": ORDER}.get(mode, (mode,))
-    return tuple(Perturbation(name, _draw_value(name, random)) for name in names if random.random() < _PROBABILITY)
+    return tuple(draw_perturbation(name, random) for name in names if random.random() < _PROBABILITY)
+
+
+def draw_perturbation(name: str, random: np.random.Generator) -> Perturbation:
+    """Draw how strong one named perturbation is.
+
+    Args:
+        name: One of ORDER.
+        random: The image's own stream.
+    """
+    return Perturbation(name, _draw_value(name, random))
 
 
 def apply_perturbations(

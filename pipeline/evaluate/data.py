@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from components.dataset.images import decode_image, encode_png
 from components.dataset.manifest import FILE_NAME, newest_span
-from components.dataset.parameters import PerturbMode
-from components.dataset.perturb import ORDER, apply_perturbations, draw_perturbations
+from components.dataset.perturb import ORDER, apply_perturbations, draw_perturbation
 from components.dataset.seeds import stream
 from components.dataset.splits import SPLITS
 from components.errors import StepRefusedError
@@ -152,27 +151,25 @@ def read_records(dataset: EvaluatedDataset) -> Iterator[Record]:
 
 
 def perturbed(record: Record, perturbation: str, seed: int) -> bytes:
-    """Returns the image after a perturbation, as PNG; its strength is drawn from the image's own stream.
+    """Return the image after a perturbation, as PNG; its strength is drawn from the image's own stream.
 
     Every image is perturbed, unlike at preparation, where half are: figures then speak of perturbed images alone.
 
     Args:
-        record: the image.
-        perturbation: one of `components.dataset.perturb.ORDER`.
-        seed: with perturbation and path, decides the strength: not the order of images, nor the batch.
+        record: Image to perturb.
+        perturbation: One of `components.dataset.perturb.ORDER`.
+        seed: Seed that determines the strength together with the perturbation and the path, whatever the order of the
+            images and the batch size.
 
     Raises:
-        ImageRejectedError: if the image cannot be decoded.
+        ImageRejectedError: If the image cannot be decoded.
+        ValueError: If there is no such perturbation.
     """
     if perturbation not in ORDER:
         raise ValueError(f"perturbation: must be one of {', '.join(ORDER)}, got {perturbation!r}.")
     pixels = decode_image(record.image, contract.MAX_IMAGE_PIXELS).pixels
     random = stream("evaluate", perturbation, seed, record.path)
-    # Each draw applies it with probability 1/2; drawing until it does leaves the distribution of its strength as it is.
-    drawn = draw_perturbations(cast(PerturbMode, perturbation), random)
-    while not drawn:
-        drawn = draw_perturbations(cast(PerturbMode, perturbation), random)
-    return encode_png(apply_perturbations(pixels, drawn, random))
+    return encode_png(apply_perturbations(pixels, (draw_perturbation(perturbation, random),), random))
 
 
 def _records(split: str, batch: Mapping[str, Any]) -> Iterator[Record]:

@@ -260,7 +260,7 @@ def test_every_image_is_perturbed_by_its_path_and_the_seed_alone(servables, data
 
 
 def test_strengths_are_spread_as_at_preparation(rows):
-    """A JPEG quality is drawn evenly from 10 to 74; drawing until it is applied must not change that."""
+    """A JPEG quality is drawn evenly from 10 to 74."""
     image = encode(noise(0, 16, 16))
     from components.dataset import perturb
 
