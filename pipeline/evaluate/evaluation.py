@@ -16,8 +16,15 @@ import numpy as np
 
 from components.dataset.images import ImageRejectedError
 from components.dataset.perturb import ORDER
-from pipeline.evaluate import files as servable_files
 from pipeline.evaluate.data import EvaluatedDataset, Record, open_dataset, perturbed, read_records
+from pipeline.evaluate.files import (
+    REPORT,
+    replacing,
+    require_replaceable,
+    write_metrics,
+    write_pictures,
+    write_scores,
+)
 from pipeline.evaluate.metrics import evaluation_figures
 from pipeline.evaluate.report import REFUSED_SHOWN, render_evaluation
 from pipeline.evaluate.scores import PRIMARY, UNPERTURBED, Answers, Images, ServableScores, match_heads
@@ -88,7 +95,7 @@ def check(options: EvaluationOptions) -> tuple[ServableDescription, EvaluatedDat
             window, heads have unfit names, or something else stands where the report would be written.
         ServableError: if there is no servable, or it does not say what it holds.
     """
-    servable_files.require_replaceable(options.output)
+    require_replaceable(options.output)
     servable = describe(options.servable)
     dataset = open_dataset(options.dataset, options.span, options.splits)
     if servable.size and dataset.size and dataset.size < servable.size:
@@ -118,7 +125,7 @@ def evaluate(
     """
     servable, dataset = check(options)
     # Before anything is asked: a folder that cannot be written should not be found out at the end.
-    with servable_files.replacing(options.output) as folder:
+    with replacing(options.output) as folder:
         from serving.client.local_model import LocalModel  # TensorFlow comes with it
 
         model = LocalModel(servable.version.path)
@@ -132,11 +139,11 @@ def evaluate(
             **_head(options, servable, dataset, scores, judged.refused, created or datetime.now(UTC)),
             **evaluation_figures(scores),
         }
-        servable_files.write_scores(folder, scores, judged.refused)
-        servable_files.write_metrics(folder, document)
-        servable_files.write_pictures(folder, scores, document)
-        (folder / servable_files.REPORT).write_text(render_evaluation(document, scores), encoding="utf-8")
-    return EvaluationOutcome(options.output / servable_files.REPORT, document)
+        write_scores(folder, scores, judged.refused)
+        write_metrics(folder, document)
+        write_pictures(folder, scores, document)
+        (folder / REPORT).write_text(render_evaluation(document, scores), encoding="utf-8")
+    return EvaluationOutcome(options.output / REPORT, document)
 
 
 @dataclass

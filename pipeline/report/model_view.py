@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.metrics import scores as metrics
+from components.metrics.scores import roc_auc_interval, summarise
 from pipeline.report import plots
 from pipeline.report.data import ModelReport, ScoreSet
 from pipeline.report.text import count, enumeration, number
@@ -25,7 +25,7 @@ class ModelView:
     Attributes:
         report: what it is made from.
         split: the split that `figures` are of, "" if they are the Evaluator's or missing.
-        figures: metric to value, as `metrics.summarise`; without scores, the Evaluator's under the same names.
+        figures: metric to value, as `summarise`; without scores, the Evaluator's under the same names.
         interval: 95 % interval of the ROC-AUC, NaN where there is none.
         rates: false- and true-positive rate at the threshold, NaN where there are none.
         splits: split to its figures, for all score sets.
@@ -86,7 +86,7 @@ def model_view(model: ModelReport, key: str) -> ModelView:
         key: prefix of identifiers in its plots, unique in the page.
 
     Raises:
-        ValueError: as `metrics.check_scores`, or if `sources` is not as long as the scores.
+        ValueError: as `check_scores`, or if `sources` is not as long as the scores.
     """
     history = {name: values for name, values in model.history.items() if len(values)}
     curves = plots.history_plot(history, f"{key}-history", f"Training curves of {model.name}") if history else None
@@ -102,7 +102,7 @@ def model_view(model: ModelReport, key: str) -> ModelView:
                 f"got {np.shape(scores.sources)} and {np.shape(scores.scores)}."
             )
     ordered = [main, *(s for s in model.scores if s is not main)]
-    splits = {s.split: metrics.summarise(s.labels, s.scores, threshold) for s in ordered}
+    splits = {s.split: summarise(s.labels, s.scores, threshold) for s in ordered}
     figures = splits[main.split]
     roc = plots.roc_plot(
         {s.split: (s.labels, s.scores) for s in ordered}, model.threshold, f"{key}-roc", f"ROC curve of {model.name}"
@@ -119,7 +119,7 @@ def model_view(model: ModelReport, key: str) -> ModelView:
     if model.threshold is None:
         for values in splits.values():
             values["balanced_accuracy"] = math.nan
-    interval = metrics.roc_auc_interval(main.labels, main.scores)
+    interval = roc_auc_interval(main.labels, main.scores)
     return ModelView(model, main.split, figures, interval, (rates[0], rates[1]), splits, roc, histogram, curves)
 
 

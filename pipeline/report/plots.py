@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from components.metrics import scores as metrics
 from components.metrics.reliability import ReliabilityPoint
+from components.metrics.scores import average_precision, check_scores, precision_recall_curve, roc_auc, roc_curve
 from pipeline.report.plot_style import (
     GRID,
     INK,
@@ -43,7 +43,7 @@ def roc_plot(
     """Draws the ROC curve of one model on each split, and its operating point on the first.
 
     Args:
-        sets: split to labels and scores as `metrics.check_scores`. A split of a single class has no curve; the legend
+        sets: split to labels and scores as `check_scores`. A split of a single class has no curve; the legend
             says so.
         threshold: the operating point, 0..1, or None.
         key: prefix of the SVG's identifiers, unique in the page; letters, digits and hyphens.
@@ -54,8 +54,8 @@ def roc_plot(
     legend = []
     for index, (split, (labels, scores)) in enumerate(sets.items()):
         colour, dashed = SERIES[index % len(SERIES)], index > 0
-        curve = metrics.roc_curve(labels, scores)
-        area = metrics.roc_auc(labels, scores)
+        curve = roc_curve(labels, scores)
+        area = roc_auc(labels, scores)
         if np.isnan(area):
             legend.append(LegendEntry(f"{split}: no curve, one class only", colour, dashed))
             continue
@@ -97,11 +97,11 @@ def precision_recall_plot(
     legend = []
     for index, (name, (labels, scores)) in enumerate(sets.items()):
         colour, dashed = SERIES[index % len(SERIES)], index > 0
-        average = metrics.average_precision(labels, scores)
+        average = average_precision(labels, scores)
         if np.isnan(average):
             legend.append(LegendEntry(f"{name}: no curve, one class only", colour, dashed))
             continue
-        recall, precision, _ = metrics.precision_recall_curve(labels, scores)
+        recall, precision, _ = precision_recall_curve(labels, scores)
         kept = np.unique(np.linspace(0, len(recall) - 1, MAX_CURVE_POINTS).astype(int))
         axes.step(
             np.append(0, recall[kept]),
@@ -137,7 +137,7 @@ def histogram_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    labels, scores = metrics.check_scores(labels, scores)
+    labels, scores = check_scores(labels, scores)
     figure, (axes,) = figure_of(3.1, 2.9)
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     highest = 1

@@ -127,7 +127,7 @@ def read_rows(folder, name="images.jsonl"):
 @pytest.fixture(autouse=True)
 def without_pictures(monkeypatch, request):
     """Pictures have tests of their own; here only the evaluation that most tests look at draws them."""
-    monkeypatch.setattr("pipeline.evaluate.files.write_pictures", lambda *arguments: None)
+    monkeypatch.setattr("pipeline.evaluate.evaluation.write_pictures", lambda *arguments: None)
 
 
 @pytest.fixture(scope="module")
