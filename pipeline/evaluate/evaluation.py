@@ -17,6 +17,7 @@ import numpy as np
 from components.dataset.images import ImageRejectedError
 from components.dataset.perturb import ORDER
 from pipeline.evaluate.data import EvaluatedDataset, Record, open_dataset, perturbed, read_records
+from pipeline.evaluate.figures import evaluation_figures
 from pipeline.evaluate.files import (
     REPORT,
     replacing,
@@ -25,7 +26,6 @@ from pipeline.evaluate.files import (
     write_pictures,
     write_scores,
 )
-from pipeline.evaluate.metrics import evaluation_figures
 from pipeline.evaluate.report import REFUSED_SHOWN, render_evaluation
 from pipeline.evaluate.scores import PRIMARY, UNPERTURBED, Answers, Images, ServableScores, match_heads
 from serving import contract

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate.plots import confusion_png, precision_recall_png, roc_png
+from pipeline.evaluate.pictures import confusion_png, precision_recall_png, roc_png
 from pipeline.evaluate.scores import UNPERTURBED, ServableScores
 
 FORMAT = "genattr evaluation 1"  # how a folder of ours is told from any other

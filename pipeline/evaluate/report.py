@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from pipeline.evaluate.figures import notes
 from pipeline.evaluate.files import class_names, curve_sets
-from pipeline.evaluate.metrics import notes
 from pipeline.evaluate.scores import PRIMARY, TEST_ONLY, UNPERTURBED, ServableScores
 from pipeline.report import plots
 from pipeline.report import text as report_text

@@ -11,6 +11,7 @@ import sklearn.metrics
 from PIL import Image
 
 from components.metrics.scores import precision_recall_curve
+from pipeline.evaluate.figures import evaluation_figures
 from pipeline.evaluate.files import (
     FORMAT,
     file_names,
@@ -20,8 +21,7 @@ from pipeline.evaluate.files import (
     write_pictures,
     write_scores,
 )
-from pipeline.evaluate.metrics import evaluation_figures
-from pipeline.evaluate.plots import confusion_png, precision_recall_png, roc_png
+from pipeline.evaluate.pictures import confusion_png, precision_recall_png, roc_png
 from pipeline.evaluate.report import render_evaluation
 from pipeline.report import plots
 from pipeline.report.text import share
