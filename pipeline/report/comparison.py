@@ -15,6 +15,7 @@ from components.metrics.scores import roc_auc, roc_auc_interval, summarise
 from pipeline.report import plots
 from pipeline.report.data import BaselineReport, CombinedHeads, ModelReport, ScoreSet
 from pipeline.report.model_view import MAIN_SPLIT
+from pipeline.report.plot_style import Plot
 
 PROPOSED = "proposed"
 
@@ -121,7 +122,7 @@ def compare(
     )
 
 
-def training_curves(baselines: Sequence[BaselineReport]) -> list[tuple[str, plots.Plot]]:
+def training_curves(baselines: Sequence[BaselineReport]) -> list[tuple[str, Plot]]:
     """Draws the training of each baseline that recorded any: title and plot."""
     return [
         (title_of(baseline), plots.history_plot(curves, f"baseline-{index}", f"Training of {title_of(baseline)}"))

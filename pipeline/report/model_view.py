@@ -1,14 +1,15 @@
 """What the report shows of the trained models: figures, plots, cautions, and how each source scores."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.metrics.scores import roc_auc_interval, summarise
+from components.metrics.scores import CALIBRATION_BINS, roc_auc_interval, summarise
 from pipeline.report import plots
 from pipeline.report.data import ModelReport, ScoreSet
+from pipeline.report.plot_style import Plot
 from pipeline.report.text import count, enumeration, number
 
 # Below this many images of either class a figure moves by whole percents when one image does.
@@ -16,6 +17,16 @@ ROUGH_BELOW = 100
 # The Evaluator's area is an approximation by 10,000 thresholds; beyond this it measured something else.
 AREAS_DIFFER = 0.01
 MAIN_SPLIT = "test"
+# Metrics in the table of models: name in `metrics.summarise`, heading, explanation.
+COLUMNS = (
+    ("roc_auc", "ROC-AUC", "area under the ROC curve; below it, its 95 % interval"),
+    ("average_precision", "AP", "average precision"),
+    ("balanced_accuracy", "Bal. acc.", "balanced accuracy at the threshold"),
+    ("tpr_at_fpr_1", "TPR at 1 %", "true-positive rate at 1 % false positives"),
+    ("tpr_at_fpr_5", "TPR at 5 %", "true-positive rate at 5 % false positives"),
+    ("eer", "EER", "equal error rate"),
+    ("ece", "ECE", f"expected calibration error, {CALIBRATION_BINS} bins"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +51,9 @@ class ModelView:
     interval: tuple[float, float]
     rates: tuple[float, float]
     splits: dict[str, dict[str, float]]
-    roc: plots.Plot | None
-    histogram: plots.Plot | None
-    history: plots.Plot | None
+    roc: Plot | None
+    histogram: Plot | None
+    history: Plot | None
 
 
 @dataclass(frozen=True)
@@ -124,23 +135,17 @@ def model_view(model: ModelReport, key: str) -> ModelView:
 
 
 def cautions(views: Sequence[ModelView]) -> list[str]:
-    """Returns sentences on what to mind when reading the figures."""
-    rough, single, differing = [], [], []
+    """Return sentences on what to mind when reading the figures."""
+    sizes, single, differing = {}, [], []
     for view in (view for view in views if view.split):
         positives, total = int(view.figures["positives"]), int(view.figures["count"])
+        sizes[view.report.name] = (positives, total - positives)
         if positives in (0, total):
             single.append(f"{view.report.name} (split {view.split})")
-        elif min(positives, total - positives) < ROUGH_BELOW:
-            rough.append(f"{view.report.name} ({count(positives)} positive, {count(total - positives)} negative)")
         area, measured = view.figures["roc_auc"], view.report.metrics.get("roc_auc", math.nan)
         if abs(area - measured) > AREAS_DIFFER:
             differing.append(f"{view.report.name} ({number(measured)} there, {number(area)} here)")
-    notes = []
-    if rough:
-        notes.append(
-            f"Rough figures: fewer than {ROUGH_BELOW} images of a class for {enumeration(rough)}. "
-            "Read each ROC-AUC with its 95 % interval, which stands below it, and rates at 1 % FPR as anecdotes.",
-        )
+    notes = rough_figures(sizes)
     if single:
         notes.append(f"Images of one class only: most figures are undefined for {enumeration(single)}.")
     if differing:
@@ -149,6 +154,26 @@ def cautions(views: Sequence[ModelView]) -> list[str]:
             "they are not of the same images, or not of the same model."
         )
     return notes
+
+
+def rough_figures(class_sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Return a caution that names the models with few images of a class; none if there is no such model.
+
+    Args:
+        class_sizes: Number of positive and of negative images by model. A model with images of one class only is not
+            named: its figures are not rough but undefined.
+    """
+    rough = [
+        f"{name} ({count(positives)} positive, {count(negatives)} negative)"
+        for name, (positives, negatives) in class_sizes.items()
+        if 0 < min(positives, negatives) < ROUGH_BELOW
+    ]
+    if not rough:
+        return []
+    return [
+        f"Rough figures: fewer than {ROUGH_BELOW} images of a class for {enumeration(rough)}. "
+        "Read each ROC-AUC with its 95 % interval, which stands below it, and rates at 1 % FPR as anecdotes."
+    ]
 
 
 def source_rows(models: Sequence[ModelReport]) -> list[SourceRow]:

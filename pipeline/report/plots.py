@@ -20,18 +20,6 @@ from pipeline.report.plot_style import (
     svg_of,
 )
 
-__all__ = [
-    "LegendEntry",
-    "Plot",
-    "histogram_plot",
-    "history_plot",
-    "precision_recall_plot",
-    "quality_plot",
-    "radial_plot",
-    "reliability_plot",
-    "roc_plot",
-]
-
 MAX_CURVE_POINTS = 300  # a screen shows no more, and the file stays small
 HISTOGRAM_BINS = 40
 MANY_LINES = 10  # beyond it, lines of generators are drawn thin and are not told apart

@@ -12,6 +12,7 @@ from typing import Any
 from components.metrics.scores import roc_auc, roc_auc_interval, tpr_at_fpr
 from pipeline.report import plots
 from pipeline.report.data import CopiesReport, Gate, ModelReport
+from pipeline.report.plot_style import Plot
 from pipeline.report.text import number
 
 _HOW_TO_GET_IT = (
@@ -92,7 +93,7 @@ class RobustnessView:
     heads: tuple[str, ...]
     rows: tuple[CopiesRow, ...]
     saved_alike: SavedAlike | None
-    picture: plots.Plot | None
+    picture: Plot | None
     scored: bool
 
 
@@ -211,7 +212,7 @@ def _saved_alike(
 
 def _picture(
     jpegs: Sequence[CopiesReport], areas: dict[str, dict[str, Area]], names: Sequence[str], plain: dict[str, Area]
-) -> plots.Plot | None:
+) -> Plot | None:
     curves: dict[str, dict[int, tuple[float, float, float]]] = {}
     for kind in jpegs:
         for name in names:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pipeline.report import images, plots
 from pipeline.report.data import DataReport, NodeRun, RunReport
 from pipeline.report.model_view import ModelView
+from pipeline.report.plot_style import Plot
 from pipeline.report.text import count, duration, number
-from serving import contract
 
 SAMPLES_PER_SOURCE = 6
 SAMPLES_IN_ALL = 240
@@ -46,18 +46,9 @@ class SpectraView:
     """The spectra, ready to be written; `real` says whether there was a real source to compare with."""
 
     pictures: images.SpectrumPictures
-    radial: plots.Plot
+    radial: Plot
     sources: tuple[tuple[str, int | None], ...]
     real: bool
-
-
-@dataclass(frozen=True)
-class VerdictCell:
-    """One cell of the confusion matrix: images, their share of the row, and whether this is the right verdict."""
-
-    images: int
-    share: float
-    right: bool
 
 
 def headline(report: RunReport) -> str:
@@ -137,24 +128,6 @@ def spectra_view(data: DataReport) -> SpectraView | None:
     pictures = images.spectrum_pictures(ordered, data.labels, side)
     sources = tuple((source, data.labels.get(source)) for source in ordered)
     return SpectraView(pictures, radial, sources, real is not None)
-
-
-def confusion_rows(report: RunReport) -> list[tuple[str, int, list[VerdictCell]]]:
-    """Returns the rows of the confusion matrix: true source, images, cells; empty without verdicts."""
-    if report.confusion is None:
-        return []
-    rows, columns, matrix = report.confusion
-    prepared = []
-    for name, counts in zip(rows, matrix, strict=True):
-        total = int(counts.sum())
-        # The right verdict on a generator that no head knows is to say so.
-        right = name if name in columns else contract.VERDICT_UNKNOWN_GENERATOR
-        cells = [
-            VerdictCell(int(n), int(n) / total if total else 0.0, column == right)
-            for column, n in zip(columns, counts, strict=True)
-        ]
-        prepared.append((name, total, cells))
-    return prepared
 
 
 def node_rows(nodes: Sequence[NodeRun]) -> list[tuple[NodeRun, float]]:

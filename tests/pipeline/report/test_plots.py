@@ -11,6 +11,7 @@ from PIL import Image
 
 from components.metrics.reliability import reliability_points
 from pipeline.report import images, plots
+from pipeline.report.plot_style import Plot
 
 HOSTILE = '<script>alert("x")</script> & $\\frac{1}{2'
 
@@ -27,11 +28,11 @@ def _pixels(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(payload))).convert("RGB")).astype(int)
 
 
-def _texts(plot: plots.Plot) -> set[str]:
+def _texts(plot: Plot) -> set[str]:
     return {element.text or "" for element in ElementTree.fromstring(plot.svg).iter("{http://www.w3.org/2000/svg}text")}
 
 
-def _plots(key: str, text: str) -> list[plots.Plot]:
+def _plots(key: str, text: str) -> list[Plot]:
     labels, scores = _scores()
     profile = np.linspace(5, 0, 20)
     return [
