@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.metrics.scores import roc_auc, roc_auc_interval, summarise
-from pipeline.report import plots
 from pipeline.report.data import BaselineReport, CombinedHeads, ModelReport, ScoreSet
 from pipeline.report.model_view import MAIN_SPLIT
-from pipeline.report.plot_style import Plot
+from pipeline.report.training_view import TrainingView, training_view
 
 PROPOSED = "proposed"
 
@@ -122,12 +121,12 @@ def compare(
     )
 
 
-def training_curves(baselines: Sequence[BaselineReport]) -> list[tuple[str, Plot]]:
-    """Draws the training of each baseline that recorded any: title and plot."""
+def baseline_trainings(baselines: Sequence[BaselineReport]) -> list[tuple[str, TrainingView]]:
+    """Return the title and the training of each baseline that recorded one."""
     return [
-        (title_of(baseline), plots.history_plot(curves, f"baseline-{index}", f"Training of {title_of(baseline)}"))
+        (title_of(baseline), view)
         for index, baseline in enumerate(baselines)
-        if (curves := {name: values for name, values in baseline.history.items() if len(values)})
+        if (view := training_view(baseline.history, f"baseline-{index}", title_of(baseline))) is not None
     ]
 
 

@@ -11,6 +11,7 @@ from pipeline.report import plots
 from pipeline.report.data import ModelReport, ScoreSet
 from pipeline.report.plot_style import Plot
 from pipeline.report.text import count, enumeration, number
+from pipeline.report.training_view import TrainingView, training_view
 
 # Below this many images of either class a figure moves by whole percents when one image does.
 ROUGH_BELOW = 100
@@ -42,7 +43,7 @@ class ModelView:
         splits: split to its figures, for all score sets.
         roc: ROC curves, None without scores.
         histogram: scores of the split by class, None without scores.
-        history: training curves, None without a history.
+        history: training by epoch, None without a history.
     """
 
     report: ModelReport
@@ -53,7 +54,7 @@ class ModelView:
     splits: dict[str, dict[str, float]]
     roc: Plot | None
     histogram: Plot | None
-    history: Plot | None
+    history: TrainingView | None
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,12 @@ def model_view(model: ModelReport, key: str) -> ModelView:
     Raises:
         ValueError: as `check_scores`, or if `sources` is not as long as the scores.
     """
-    history = {name: values for name, values in model.history.items() if len(values)}
-    curves = plots.history_plot(history, f"{key}-history", f"Training curves of {model.name}") if history else None
+    history = training_view(model.history, f"{key}-history", model.name)
     main = main_set(model)
     threshold = math.nan if model.threshold is None else model.threshold
     if main is None:
         nothing = (math.nan, math.nan)
-        return ModelView(model, "", dict(model.metrics), nothing, nothing, {}, None, None, curves)
+        return ModelView(model, "", dict(model.metrics), nothing, nothing, {}, None, None, history)
     for scores in model.scores:
         if np.shape(scores.sources) != np.shape(scores.scores):
             raise ValueError(
@@ -131,7 +131,7 @@ def model_view(model: ModelReport, key: str) -> ModelView:
         for values in splits.values():
             values["balanced_accuracy"] = math.nan
     interval = roc_auc_interval(main.labels, main.scores)
-    return ModelView(model, main.split, figures, interval, (rates[0], rates[1]), splits, roc, histogram, curves)
+    return ModelView(model, main.split, figures, interval, (rates[0], rates[1]), splits, roc, histogram, history)
 
 
 def cautions(views: Sequence[ModelView]) -> list[str]:

@@ -37,7 +37,7 @@ def roc_plot(
         key: prefix of the SVG's identifiers, unique in the page; letters, digits and hyphens.
         alternative: text for those who do not see the picture.
     """
-    figure, (axes,) = figure_of(3.1, 2.9)
+    figure, axes = figure_of(3.1, 2.9)
     axes.plot([0, 1], [0, 1], color=STAND_INS[GRID], linewidth=1)
     legend = []
     for index, (split, (labels, scores)) in enumerate(sets.items()):
@@ -81,7 +81,7 @@ def precision_recall_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, (axes,) = figure_of(3.1, 2.9)
+    figure, axes = figure_of(3.1, 2.9)
     legend = []
     for index, (name, (labels, scores)) in enumerate(sets.items()):
         colour, dashed = SERIES[index % len(SERIES)], index > 0
@@ -126,7 +126,7 @@ def histogram_plot(
         alternative: as `roc_plot`.
     """
     labels, scores = check_scores(labels, scores)
-    figure, (axes,) = figure_of(3.1, 2.9)
+    figure, axes = figure_of(3.1, 2.9)
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     highest = 1
     legend = []
@@ -147,56 +147,49 @@ def histogram_plot(
     return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
-def history_plot(history: Mapping[str, Sequence[float]], key: str, alternative: str) -> Plot:
-    """Draws training curves: losses left, everything else right; `val_x` is dashed in the colour of `x`.
+def history_plot(history: Mapping[str, Sequence[float]], title: str, key: str, alternative: str) -> Plot:
+    """Draw quantities by epoch on one axis; `val_x` is dashed in the colour of `x`.
 
     Args:
-        history: values per epoch, at least one quantity with at least one value; NaN leaves a gap.
+        history: Values per epoch, at least one quantity with at least one value; NaN leaves a gap.
+        title: Title of the axis.
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    losses = {name: values for name, values in history.items() if "loss" in name}
-    others = {name: values for name, values in history.items() if "loss" not in name}
-    groups = [(title, group) for title, group in (("loss", losses), ("metrics", others)) if group]
-    figure, panels = figure_of(2.9 * max(len(groups), 1), 2.3, panels=len(groups))
+    figure, axes = figure_of(3.1, 2.3)
     bases = list(dict.fromkeys(name.removeprefix("val_") for name in history))
     legend = []
-    for axes, (title, group) in zip(panels, groups, strict=True):
-        for name, values in group.items():
-            base = name.removeprefix("val_")
-            colour, dashed = SERIES[bases.index(base) % len(SERIES)], name != base
-            axes.plot(
-                np.arange(1, len(values) + 1),
-                np.asarray(values, np.float64),
-                color=STAND_INS[colour],
-                linestyle="--" if dashed else "-",
-                marker="o" if len(values) < 2 else None,
-                markersize=4,
-                linewidth=1.6,
-            )
-            legend.append(LegendEntry(name, colour, dashed))
-        axes.set(xlabel="epoch", ylabel=title)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    for name, values in history.items():
+        base = name.removeprefix("val_")
+        colour, dashed = SERIES[bases.index(base) % len(SERIES)], name != base
+        axes.plot(
+            np.arange(1, len(values) + 1),
+            np.asarray(values, np.float64),
+            color=STAND_INS[colour],
+            linestyle="--" if dashed else "-",
+            marker="o" if len(values) < 2 else None,
+            markersize=4,
+            linewidth=1.6,
+        )
+        legend.append(LegendEntry(name, colour, dashed))
+    axes.set(xlabel="epoch", ylabel=title)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
 def radial_plot(
-    profiles: Mapping[str, np.ndarray],
-    labels: Mapping[str, int],
-    reference: np.ndarray | None,
-    key: str,
-    alternative: str,
+    profiles: Mapping[str, np.ndarray], labels: Mapping[str, int], title: str, key: str, alternative: str
 ) -> Plot:
-    """Draws radial profiles of spectra, and beside them their distance from the mean real profile.
+    """Draw radial profiles of spectra.
 
     Args:
-        profiles: source to floats [radii]: mean log |DCT| over a ring, all of one length.
+        profiles: source to floats [radii]: a mean over rings of equal spatial frequency, all of one length.
         labels: source to 0 or 1; sources of label 0 are drawn in the colour of real images, above the others.
-        reference: floats [radii], the mean real profile, or None: then there is no right half.
+        title: Title of the vertical axis.
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, panels = figure_of(5.5 if reference is None else 11, 3.4, panels=1 if reference is None else 2)
+    figure, axes = figure_of(5.5, 3.4)
     fakes = [source for source in profiles if labels.get(source, 1)]
     reals = [source for source in profiles if source not in fakes]
     many = len(fakes) > MANY_LINES
@@ -207,22 +200,19 @@ def radial_plot(
         # More sources than colours: the second round is dashed.
         dashed = (reals.index(source) > 0) if real else (not many and index >= len(SERIES))
         profile = profiles[source]
-        frequency = (np.arange(len(profile)) + 1) * np.sqrt(2) / len(profile)
-        for axes, values in zip(panels, [profile, profile - (0 if reference is None else reference)], strict=False):
-            axes.plot(
-                frequency,
-                values,
-                color=STAND_INS[colour],
-                linestyle="--" if dashed else "-",
-                linewidth=1.8 if real else 0.8 if many else 1.3,
-                alpha=0.5 if many and not real else 1,
-            )
+        axes.plot(
+            (np.arange(len(profile)) + 1) * np.sqrt(2) / len(profile),
+            profile,
+            color=STAND_INS[colour],
+            linestyle="--" if dashed else "-",
+            linewidth=1.8 if real else 0.8 if many else 1.3,
+            alpha=0.5 if many and not real else 1,
+        )
         if not (many and not real):
             legend.append(LegendEntry(source, colour, dashed))
     if many:
         legend.insert(0, LegendEntry(f"{len(fakes)} generators, each a line", POSITIVE))
-    for axes, label in zip(panels, ("mean log |DCT|", "difference from real"), strict=False):
-        axes.set(xlim=(0, np.sqrt(2)), xlabel="spatial frequency (1 = Nyquist of an axis)", ylabel=label)
+    axes.set(xlim=(0, np.sqrt(2)), xlabel="spatial frequency (1 = Nyquist of an axis)", ylabel=title)
     return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
@@ -234,7 +224,7 @@ def reliability_plot(sets: Mapping[str, Sequence[ReliabilityPoint]], key: str, a
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, (axes,) = figure_of(3.1, 2.9)
+    figure, axes = figure_of(3.1, 2.9)
     axes.plot([0, 1], [0, 1], color=STAND_INS[GRID], linewidth=1)
     legend = []
     for index, (name, points) in enumerate(sets.items()):
@@ -273,7 +263,7 @@ def quality_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, (axes,) = figure_of(4.2, 2.6)
+    figure, axes = figure_of(4.2, 2.6)
     many = len(areas) - 1 > MANY_LINES
     legend = []
     for index, (name, by_quality) in enumerate(areas.items()):

@@ -9,7 +9,7 @@ import numpy as np
 from components.metrics.scores import CALIBRATION_BINS
 from pipeline.report import run_view
 from pipeline.report.calibration_view import calibration_view
-from pipeline.report.comparison import compare, training_curves
+from pipeline.report.comparison import baseline_trainings, compare
 from pipeline.report.data import RunReport
 from pipeline.report.model_view import COLUMNS, cautions, model_view, source_rows
 from pipeline.report.open_set_view import open_set_view
@@ -51,7 +51,7 @@ def render(report: RunReport) -> str:
         open_set=open_set_view(report.open_set),
         calibration_bins=CALIBRATION_BINS,
         comparison=compare(report.models, report.baselines, report.combined),
-        baseline_curves=training_curves(report.baselines),
+        baseline_trainings=baseline_trainings(report.baselines),
         nodes=run_view.node_rows(report.nodes),
     )
 

@@ -38,10 +38,10 @@ def _plots(key: str, text: str) -> list[Plot]:
     return [
         plots.roc_plot({text: (labels, scores), "eval": (labels, scores)}, 0.5, key, text),
         plots.histogram_plot(labels, scores, 0.5, ("real", text), key, text),
-        plots.history_plot({"loss": [2, 1], f"val_{text}": [2, float("nan")]}, key, text),
+        plots.history_plot({"loss": [2, 1], f"val_{text}": [2, float("nan")]}, "loss", key, text),
         plots.reliability_plot({text: reliability_points(labels, scores)}, key, text),
         plots.quality_plot({text: {75: (0.7, 0.6, 0.8), 95: (0.9, 0.8, 0.95)}}, 0.97, key, text),
-        plots.radial_plot({"camera": profile, text: profile + 1}, {"camera": 0, text: 1}, profile, key, text),
+        plots.radial_plot({"camera": profile, text: profile + 1}, {"camera": 0, text: 1}, "mean", key, text),
     ]
 
 
@@ -121,7 +121,7 @@ def test_a_large_curve_stays_small():
 def test_beyond_ten_generators_the_radial_plot_names_the_real_sources_only():
     names = [f"gan{index}" for index in range(100)]
     profiles = dict.fromkeys([*names, "camera"], np.linspace(5, 0, 20))
-    plot = plots.radial_plot(profiles, {**dict.fromkeys(names, 1), "camera": 0}, None, "p", "")
+    plot = plots.radial_plot(profiles, {**dict.fromkeys(names, 1), "camera": 0}, "mean", "p", "")
     assert [entry.label for entry in plot.legend] == ["100 generators, each a line", "camera"]
 
 

@@ -90,7 +90,7 @@ def _model(own: str | None = None, **changes) -> ModelReport:
         "metrics": {},
         "threshold": 0.5,
         "threshold_rule": "fixed",
-        "history": {"loss": [0.7, 0.5], "val_loss": [0.7, 0.6]},
+        "history": {"loss": [0.7, 0.5], "val_loss": [0.7, 0.6], "val_roc_auc": [0.8, 0.9], "seconds": [3.0, 3.2]},
         "parameters": 1234,
         "training_seconds": 61.0,
         "scores": [_scores("test", own), _scores("eval", own)],
