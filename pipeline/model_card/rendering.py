@@ -31,7 +31,8 @@ def as_html(title: str, sections: Sequence[Section]) -> str:
 
 def _numeric_columns(table: Table) -> list[bool]:
     """Return for each column whether all its cells are numbers, which are aligned at the right."""
-    return [all(_NUMBER.fullmatch(cell) for cell in column) for column in zip(*table.rows, strict=True)]
+    columns = zip(table.headings, *table.rows, strict=True)
+    return [all(_NUMBER.fullmatch(cell) for cell in cells) for _, *cells in columns]
 
 
 def _markdown_table(table: Table) -> list[str]:

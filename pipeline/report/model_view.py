@@ -23,8 +23,8 @@ COLUMNS = (
     ("roc_auc", "ROC-AUC", "area under the ROC curve; below it, its 95 % interval"),
     ("average_precision", "AP", "average precision"),
     ("balanced_accuracy", "Bal. acc.", "balanced accuracy at the threshold"),
-    ("tpr_at_fpr_1", "TPR at 1 %", "true-positive rate at 1 % false positives"),
-    ("tpr_at_fpr_5", "TPR at 5 %", "true-positive rate at 5 % false positives"),
+    ("tpr_at_fpr_1", "TPR at 1\u202f%", "true-positive rate at 1 % false positives"),
+    ("tpr_at_fpr_5", "TPR at 5\u202f%", "true-positive rate at 5 % false positives"),
     ("eer", "EER", "equal error rate"),
     ("ece", "ECE", f"expected calibration error, {CALIBRATION_BINS} bins"),
 )

@@ -189,7 +189,7 @@ def radial_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, axes = figure_of(5.5, 3.4)
+    figure, axes = figure_of(4.6, 3.0)
     fakes = [source for source in profiles if labels.get(source, 1)]
     reals = [source for source in profiles if source not in fakes]
     many = len(fakes) > MANY_LINES
