@@ -41,7 +41,7 @@ def named_row(message: str) -> tuple[int, str] | None:
     return (int(match[1]), match[2]) if match else None
 
 
-def refusal(message: str) -> InvalidArgumentError:
+def batch_error(message: str) -> InvalidArgumentError:
     """Return the error of a failed batch: a BadRowError if the message names a row."""
     named = named_row(message)
     return BadRowError(contract.INPUT_IMAGE_BYTES, *named) if named else InvalidArgumentError(message)

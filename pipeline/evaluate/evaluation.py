@@ -242,7 +242,7 @@ def judge(
 def _judge_batch(
     model: Predictor, batch: Sequence[Record], asked: Sequence[str], seed: int
 ) -> list[dict[str, Answer] | str]:
-    """Returns for each image its answer by perturbation, or the reason why there is none."""
+    """Return the answers of each image by perturbation, or the reason why there are none."""
     answers: list[dict[str, Answer]] = [{} for _ in batch]
     reasons: dict[int, str] = {}
     for name in asked:

@@ -17,11 +17,11 @@ REFUSED_SHOWN = 50
 
 
 def render_evaluation(document: Mapping[str, Any], scores: ServableScores) -> str:
-    """Returns the report as one HTML document; the same evaluation gives the same text.
+    """Return the report as one HTML document; the same evaluation gives the same text.
 
     Args:
-        document: what metrics.json holds.
-        scores: what the curves are drawn of.
+        document: Content of metrics.json.
+        scores: Answers from which the curves are drawn.
     """
     models = document["models"]
     curves = []
@@ -65,7 +65,7 @@ def _class_sizes(models: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, in
 
 
 def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Returns the figures at the top: name, value, explanation."""
+    """Return the figures at the top: name, value, explanation."""
     primary = next(model for model in document["models"] if model["task"] == "detection")
     overall = primary["results"][UNPERTURBED]["overall"]
     verdicts = document["verdicts"][UNPERTURBED]["overall"]

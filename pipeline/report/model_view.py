@@ -91,14 +91,14 @@ def main_set(model: ModelReport) -> ScoreSet | None:
 
 
 def model_view(model: ModelReport, key: str) -> ModelView:
-    """Prepares one model.
+    """Prepare one model.
 
     Args:
-        model: the model's report.
-        key: prefix of identifiers in its plots, unique in the page.
+        model: Report of the model.
+        key: Prefix of identifiers in its plots, unique in the page.
 
     Raises:
-        ValueError: as `check_scores`, or if `sources` is not as long as the scores.
+        ValueError: As `check_scores`, or if `sources` is not as long as the scores.
     """
     history = training_view(model.history, f"{key}-history", model.name)
     main = main_set(model)

@@ -153,8 +153,8 @@ def history_plot(history: Mapping[str, Sequence[float]], title: str, key: str, a
     Args:
         history: Values per epoch, at least one quantity with at least one value; NaN leaves a gap.
         title: Title of the axis.
-        key: as `roc_plot`.
-        alternative: as `roc_plot`.
+        key: As `roc_plot`.
+        alternative: As `roc_plot`.
     """
     figure, axes = figure_of(3.1, 2.3)
     bases = list(dict.fromkeys(name.removeprefix("val_") for name in history))
@@ -183,11 +183,11 @@ def radial_plot(
     """Draw radial profiles of spectra.
 
     Args:
-        profiles: source to floats [radii]: a mean over rings of equal spatial frequency, all of one length.
-        labels: source to 0 or 1; sources of label 0 are drawn in the colour of real images, above the others.
+        profiles: Floats [radii] by source: a mean over rings of equal spatial frequency, all of one length.
+        labels: 0 or 1 by source; sources of label 0 are drawn in the colour of real images, above the others.
         title: Title of the vertical axis.
-        key: as `roc_plot`.
-        alternative: as `roc_plot`.
+        key: As `roc_plot`.
+        alternative: As `roc_plot`.
     """
     figure, axes = figure_of(4.6, 3.0)
     fakes = [source for source in profiles if labels.get(source, 1)]

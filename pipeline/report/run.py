@@ -57,15 +57,15 @@ def render(report: RunReport) -> str:
 
 
 def write_report(report: RunReport, path: Path) -> None:
-    """Writes the report, all of it or nothing: a reader never sees half a file.
+    """Write the report as a whole or not at all: a reader never sees half a file.
 
     Args:
-        report: what is known of the run.
-        path: the file; its directory is made if need be, an existing file is replaced.
+        report: Facts of the run.
+        path: HTML file; its directory is created if it does not exist, and an existing file is replaced.
 
     Raises:
-        ValueError: as `render`; nothing is written then.
-        OSError: if the file cannot be written; an existing one is left as it was.
+        ValueError: As `render`; nothing is written then.
+        OSError: If the file cannot be written; an existing one stays as it was.
     """
     text = render(report)
     path.parent.mkdir(parents=True, exist_ok=True)

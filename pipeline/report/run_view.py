@@ -115,10 +115,10 @@ def data_view(data: DataReport) -> DataView:
 
 
 def spectra_view(data: DataReport) -> SpectraView | None:
-    """Prepares the spectra; None if there are none.
+    """Prepare the spectra; None if there are none.
 
     Raises:
-        ValueError: as `images.mean_real_spectrum`.
+        ValueError: As `images.mean_real_spectrum`.
     """
     if not data.spectra:
         return None

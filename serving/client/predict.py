@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from serving import contract, images
-from serving.bad_rows import RefusedRow, isolate_bad_rows, refusal
+from serving.bad_rows import RefusedRow, batch_error, isolate_bad_rows
 from serving.client.answers import Answer, PredictionError, Predictor
 from serving.client.batching import BATCH_BYTES
 
@@ -147,7 +147,7 @@ def predict_each(
         except PredictionError as error:
             if error.code != _INPUT_IS_TO_BLAME:
                 raise
-            raise refusal(error.message) from error
+            raise batch_error(error.message) from error
 
     outcomes = sorted(isolate_bad_rows(run, range(len(batch))), key=itemgetter(0))
     return [outcome.reason if isinstance(outcome, RefusedRow) else outcome for _, outcome in outcomes]

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from serving import contract, images
-from serving.bad_rows import RefusedRow, isolate_bad_rows, refusal
+from serving.bad_rows import RefusedRow, batch_error, isolate_bad_rows
 from serving.errors import BadRowError, InternalError, InvalidArgumentError, ResourceExhaustedError
 from serving.servable.model import Prediction, Servable, check_inputs
 
@@ -79,7 +79,7 @@ def _blame(
 ) -> InvalidArgumentError:
     """Return the error that names the row at fault, or that of the batch if every row passes alone."""
     name = next(iter(inputs))
-    refused = refusal(graph_reason(error))
+    refused = batch_error(graph_reason(error))
     if isinstance(refused, BadRowError):
         # The graph sees images, wherever they came from; the caller sees the input that they came in.
         return BadRowError(name, refused.row, refused.reason)
@@ -88,7 +88,7 @@ def _blame(
         try:
             servable.run(signature, {key: array[rows] for key, array in inputs.items()})
         except tf.errors.InvalidArgumentError as failure:
-            raise refusal(graph_reason(failure)) from failure
+            raise batch_error(graph_reason(failure)) from failure
         return rows
 
     for row, outcome in isolate_bad_rows(run, range(len(inputs[name])), known_to_fail=True):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.bad_rows import RefusedRow, isolate_bad_rows, named_row, refusal
+from serving.bad_rows import RefusedRow, batch_error, isolate_bad_rows, named_row
 from serving.errors import BadRowError, InvalidArgumentError
 
 ROWS = 8
@@ -90,12 +90,12 @@ def test_no_rows_are_never_run(known_to_fail):
 @pytest.mark.parametrize("message", ["no file", "got image_bytes[1]: x", "image_bytes[x]: y", "examples[3]: z"])
 def test_a_message_that_does_not_start_with_the_row_names_none(message):
     assert named_row(message) is None
-    assert type(refusal(message)) is InvalidArgumentError
+    assert type(batch_error(message)) is InvalidArgumentError
 
 
 def test_the_row_and_the_reason_of_a_bad_row_are_read_back():
     written = BadRowError("image_bytes", 12, "is empty:\nsend an image")
     assert named_row(str(written)) == (12, "is empty:\nsend an image")
-    read = refusal(str(written))
+    read = batch_error(str(written))
     assert isinstance(read, BadRowError)
     assert (read.row, read.reason, str(read)) == (written.row, written.reason, str(written))
