@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.metrics import scores as metrics
+from components.metrics.scores import NORMAL_975, check_scores, roc_curve
 
 FIXED = "fixed"
 BALANCED_ACCURACY = "balanced_accuracy"
@@ -52,7 +52,7 @@ def choose_threshold(labels: np.ndarray, scores: np.ndarray, rule: str, value: f
         only one class, or no threshold better than chance; `target_fpr` where there are no negative images.
 
     Raises:
-        ValueError: if the rule is unknown, the value is outside 0..1, or as `metrics.check_scores`.
+        ValueError: if the rule is unknown, the value is outside 0..1, or as `check_scores`.
 
     Source: Youden 1950, Cancer 3(1); Wilson 1927, Journal of the American Statistical Association 22.
     """
@@ -64,7 +64,7 @@ def choose_threshold(labels: np.ndarray, scores: np.ndarray, rule: str, value: f
         raise ValueError("value: must be above 0 for rule target_fpr, got 0. No number of images shows such a rate.")
     if rule == FIXED:
         return OperatingPoint(float(value), rule, "set in the configuration")
-    labels, scores = metrics.check_scores(labels, scores)
+    labels, scores = check_scores(labels, scores)
     if rule == TARGET_FPR:
         return _at_false_positive_rate(labels, scores, value)
     positives, negatives = int(labels.sum()), int((1 - labels).sum())
@@ -72,7 +72,7 @@ def choose_threshold(labels: np.ndarray, scores: np.ndarray, rule: str, value: f
         found = "no scores" if not labels.size else f"only images of label {labels[0]}"
         return OperatingPoint(FALLBACK, rule, f"fell back to {FALLBACK}: {found}, both classes are needed")
 
-    curve = metrics.roc_curve(labels, scores)
+    curve = roc_curve(labels, scores)
     levels = curve.thresholds[1:]  # distinct scores, descending
     # J at "score >= levels[k]", times both class sizes, in integers: equal values are equal, not nearly so.
     youden = np.rint(curve.true_positive_rate * positives).astype(np.int64)[1:-1] * negatives
@@ -98,10 +98,10 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """
     if not trials:
         return 0.0, 1.0
-    square = metrics.NORMAL_975**2
+    square = NORMAL_975**2
     centre = (successes + square / 2) / (trials + square)
     variance = successes * (trials - successes) / trials + square / 4
-    reach = metrics.NORMAL_975 * math.sqrt(variance) / (trials + square)
+    reach = NORMAL_975 * math.sqrt(variance) / (trials + square)
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 

@@ -1,6 +1,6 @@
 """Do probabilities mean what they say? How far they are from shares, and how closely that can be told.
 
-The expected calibration error itself is `metrics.expected_calibration_error`: one definition everywhere.
+The expected calibration error itself is `expected_calibration_error`: one definition everywhere.
 """
 
 import math
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.metrics import scores as metrics
 from components.metrics.bootstrap import ROUNDS, bootstrap_interval
 from components.metrics.calibration import Calibration
 from components.metrics.operating_point import wilson_interval
+from components.metrics.scores import check_scores, expected_calibration_error
 
 # With fewer images an expected calibration error is mostly chance.
 FEW_IMAGES = 100
@@ -77,10 +77,10 @@ def calibration_figures(
         The figures; all NaN without images.
 
     Raises:
-        ValueError: as `metrics.check_scores`.
+        ValueError: as `check_scores`.
     """
-    labels, probabilities = metrics.check_scores(labels, probabilities)
-    error = metrics.expected_calibration_error
+    labels, probabilities = check_scores(labels, probabilities)
+    error = expected_calibration_error
     if not labels.size:
         return CalibrationFigures(0, *(math.nan,) * 6)
     before = math.nan if calibration is None else error(labels, uncalibrated(probabilities, calibration))
@@ -118,7 +118,7 @@ def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     Source: Brier 1950, Monthly Weather Review 78(1), for one of two classes.
     """
-    labels, probabilities = metrics.check_scores(labels, probabilities)
+    labels, probabilities = check_scores(labels, probabilities)
     return float(((labels - probabilities) ** 2).mean()) if labels.size else math.nan
 
 
@@ -142,7 +142,7 @@ def error_by_chance(probabilities: np.ndarray, seed: int = 0) -> float:
         return math.nan
     random = np.random.default_rng(seed)
     errors = [
-        metrics.expected_calibration_error(random.random(probabilities.size) < probabilities, probabilities)
+        expected_calibration_error(random.random(probabilities.size) < probabilities, probabilities)
         for _ in range(_rounds(probabilities.size))
     ]
     return float(np.percentile(errors, 95))
@@ -162,9 +162,9 @@ def reliability_points(labels: np.ndarray, probabilities: np.ndarray) -> list[Re
         Points by ascending probability; none without images.
 
     Raises:
-        ValueError: as `metrics.check_scores`.
+        ValueError: as `check_scores`.
     """
-    labels, probabilities = metrics.check_scores(labels, probabilities)
+    labels, probabilities = check_scores(labels, probabilities)
     if not labels.size:
         return []
     bins = max(1, min(MOST_BINS, labels.size // IMAGES_A_BIN))

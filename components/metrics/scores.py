@@ -152,15 +152,6 @@ def tpr_at_fpr(labels: np.ndarray, scores: np.ndarray, max_fpr: float) -> float:
     return _tpr_at_fpr(_count(labels, scores), max_fpr)
 
 
-def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Error rate where false-positive and false-negative rate meet on the ROC curve, linear between its points.
-
-    Returns:
-        0..1 (0.5 is chance); NaN for a single class.
-    """
-    return _equal_error_rate(_count(labels, scores))
-
-
 def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error of the positive class's probability.
 
@@ -281,6 +272,7 @@ def _tpr_at_fpr(counts: _Counts, max_fpr: float) -> float:
 
 
 def _equal_error_rate(counts: _Counts) -> float:
+    """Return the rate where false positives and false negatives meet on the ROC curve, linear between its points."""
     if not counts.defined:
         return math.nan
     false_positive_rate = counts.false_positives / counts.negatives

@@ -146,18 +146,19 @@ def read_records(dataset: EvaluatedDataset) -> Iterator[Record]:
 
 
 def perturbed(record: Record, perturbation: str, seed: int) -> bytes:
-    """Returns the image after a perturbation, as PNG; its strength is drawn from the image's own stream.
+    """Return the image after a perturbation, as PNG; its strength is drawn from the image's own stream.
 
     Every image is perturbed, unlike at preparation, where half are: figures then speak of perturbed images alone.
 
     Args:
-        record: the image.
-        perturbation: one of `components.dataset.perturbations.ORDER`.
-        seed: with perturbation and path, decides the strength: not the order of images, nor the batch.
+        record: Image to perturb.
+        perturbation: One of `components.dataset.perturbations.ORDER`.
+        seed: Seed that determines the strength together with the perturbation and the path, whatever the order of the
+            images and the batch size.
 
     Raises:
-        ImageRejectedError: if the image cannot be decoded.
-        ValueError: if there is no such perturbation.
+        ImageRejectedError: If the image cannot be decoded.
+        ValueError: If there is no such perturbation.
     """
     pixels = decode_image(record.image, contract.MAX_IMAGE_PIXELS).pixels
     return encode_png(perturb(pixels, perturbation, stream("evaluate", perturbation, seed, record.path)))

@@ -16,13 +16,21 @@ import numpy as np
 
 from components.dataset.images import ImageRejectedError
 from components.dataset.perturbations import ORDER
-from pipeline.evaluate import files as servable_files
 from pipeline.evaluate.data import EvaluatedDataset, Record, open_dataset, perturbed, read_records
-from pipeline.evaluate.metrics import evaluation_figures
+from pipeline.evaluate.figures import evaluation_figures
+from pipeline.evaluate.files import (
+    REPORT,
+    replacing,
+    require_replaceable,
+    write_metrics,
+    write_pictures,
+    write_scores,
+)
 from pipeline.evaluate.report import REFUSED_SHOWN, render_evaluation
 from pipeline.evaluate.scores import PRIMARY, UNPERTURBED, Answers, Images, ServableScores, match_heads
 from serving import contract
-from serving.client.answers import Answer, PredictionError, Predictor
+from serving.client.answers import Answer, Predictor
+from serving.client.predict import predict_each
 from serving.errors import ServableError
 from serving.servable.description import ServableDescription, describe
 
@@ -87,7 +95,7 @@ def check(options: EvaluationOptions) -> tuple[ServableDescription, EvaluatedDat
             window, heads have unfit names, or something else stands where the report would be written.
         ServableError: if there is no servable, or it does not say what it holds.
     """
-    servable_files.require_replaceable(options.output)
+    require_replaceable(options.output)
     servable = describe(options.servable)
     dataset = open_dataset(options.dataset, options.span, options.splits)
     if servable.size and dataset.size and dataset.size < servable.size:
@@ -117,7 +125,7 @@ def evaluate(
     """
     servable, dataset = check(options)
     # Before anything is asked: a folder that cannot be written should not be found out at the end.
-    with servable_files.replacing(options.output) as folder:
+    with replacing(options.output) as folder:
         from serving.client.local_model import LocalModel  # TensorFlow comes with it
 
         model = LocalModel(servable.version.path)
@@ -131,11 +139,11 @@ def evaluate(
             **_head(options, servable, dataset, scores, judged.refused, created or datetime.now(UTC)),
             **evaluation_figures(scores),
         }
-        servable_files.write_scores(folder, scores, judged.refused)
-        servable_files.write_metrics(folder, document)
-        servable_files.write_pictures(folder, scores, document)
-        (folder / servable_files.REPORT).write_text(render_evaluation(document, scores), encoding="utf-8")
-    return EvaluationOutcome(options.output / servable_files.REPORT, document)
+        write_scores(folder, scores, judged.refused)
+        write_metrics(folder, document)
+        write_pictures(folder, scores, document)
+        (folder / REPORT).write_text(render_evaluation(document, scores), encoding="utf-8")
+    return EvaluationOutcome(options.output / REPORT, document)
 
 
 @dataclass
@@ -234,7 +242,7 @@ def judge(
 def _judge_batch(
     model: Predictor, batch: Sequence[Record], asked: Sequence[str], seed: int
 ) -> list[dict[str, Answer] | str]:
-    """Returns for each image its answer by perturbation, or the reason why there is none."""
+    """Return the answers of each image by perturbation, or the reason why there are none."""
     answers: list[dict[str, Answer]] = [{} for _ in batch]
     reasons: dict[int, str] = {}
     for name in asked:
@@ -246,29 +254,13 @@ def _judge_batch(
                 images[row] = record.image if name == UNPERTURBED else perturbed(record, name, seed)
             except ImageRejectedError as rejected:
                 reasons[row] = f"cannot be perturbed: {rejected.detail}"
-        for row, outcome in zip(images, _ask(model, list(images.values())), strict=True):
+        for row, answered in zip(images, predict_each(model, list(images.values())), strict=True):
+            outcome = answered if isinstance(answered, str) else _sound(answered)
             if isinstance(outcome, str):
                 reasons[row] = outcome if name == UNPERTURBED else f"after {name}: {outcome}"
             else:
                 answers[row][name] = outcome
     return [reasons.get(row, answer) for row, answer in enumerate(answers)]
-
-
-def _ask(model: Predictor, images: Sequence[bytes]) -> list[Answer | str]:
-    """Returns an answer, or the reason why there is none, for each image: the batch is asked again without bad ones."""
-    outcomes: dict[int, Answer | str] = {}
-    remaining = list(range(len(images)))
-    while remaining:
-        try:
-            answers = model.predict([images[row] for row in remaining])
-        except PredictionError as error:
-            if error.bad_row is None or error.bad_row >= len(remaining):
-                raise
-            outcomes[remaining.pop(error.bad_row)] = error.reason
-        else:
-            outcomes.update({row: _sound(answer) for row, answer in zip(remaining, answers, strict=True)})
-            break
-    return [outcomes[row] for row in range(len(images))]
 
 
 def _sound(answer: Answer) -> Answer | str:

@@ -2,7 +2,7 @@
 
 REPORT/
   report.html            self-contained
-  metrics.json           every figure (`servable_metrics`)
+  metrics.json           every figure (`figures.py`)
   images.jsonl           one line an image, in the order of the arrays' rows
   raw_predictions.npy    float32 [n, 1 + heads]: detection, then each head
   predictions.npy        int8    [n, 1 + heads]: the same, called at the servable's own operating points
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate import plots as servable_plots
+from pipeline.evaluate.pictures import confusion_png, precision_recall_png, roc_png
 from pipeline.evaluate.scores import UNPERTURBED, ServableScores
 from serving import atomic
 
@@ -109,7 +109,7 @@ def write_pictures(folder: Path, scores: ServableScores, document: Mapping[str, 
     Args:
         folder: an existing folder.
         scores: what was said and what is true.
-        document: the figures, as `servable_metrics.evaluation_figures`.
+        document: the figures, as `figures.evaluation_figures`.
     """
     plots = folder / PLOTS
     plots.mkdir()
@@ -117,23 +117,21 @@ def write_pictures(folder: Path, scores: ServableScores, document: Mapping[str, 
     for column, model in enumerate(document["models"]):
         name, key = model["name"], names[column]
         sets = curve_sets(scores, column)
-        (plots / f"roc_{key}.png").write_bytes(servable_plots.roc_png(sets, f"ROC of {name}"))
+        (plots / f"roc_{key}.png").write_bytes(roc_png(sets, f"ROC of {name}"))
         (plots / f"precision_recall_{key}.png").write_bytes(
-            servable_plots.precision_recall_png(sets, f"Precision and recall of {name}")
+            precision_recall_png(sets, f"Precision and recall of {name}")
         )
         classes = class_names(model)
         for perturbation, result in model["results"].items():
             suffix = "" if perturbation == UNPERTURBED else f"_{perturbation}"
             (plots / f"confusion_{key}{suffix}.png").write_bytes(
-                servable_plots.confusion_png(
-                    classes, classes, np.array(result["confusion"]["counts"]), f"{name}{suffix}", "truth"
-                )
+                confusion_png(classes, classes, np.array(result["confusion"]["counts"]), f"{name}{suffix}", "truth")
             )
     for perturbation, verdicts in document["verdicts"].items():
         matrix = verdicts["overall"]["confusion"]
         suffix = "" if perturbation == UNPERTURBED else f"_{perturbation}"
         (plots / f"verdicts{suffix}.png").write_bytes(
-            servable_plots.confusion_png(
+            confusion_png(
                 matrix["rows"], matrix["columns"], np.array(matrix["counts"]), f"Verdicts{suffix}", "true source"
             )
         )

@@ -1,54 +1,13 @@
 """A model card as Markdown, which a terminal shows as well, and as one HTML file that loads nothing."""
 
+import re
 from collections.abc import Sequence
 
-import jinja2
-
 from pipeline.model_card.sections import Section, Table
+from pipeline.report.page import render_page
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Model card: {{ title }}</title>
-<style>
-:root { color-scheme: light dark; }
-body { margin: 0 auto; max-width: 1240px; padding: 0 20px 40px;
-  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-h1 { font-size: 1.7rem; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin-top: 32px; }
-p, li { max-width: 90ch; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; margin: 10px 0; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: 6px 8px; opacity: .8; overflow-wrap: anywhere; }
-th, td { padding: 6px 8px; text-align: left; vertical-align: top; border-bottom: 1px solid #8885; }
-</style>
-</head>
-<body>
-<h1>Model card: {{ title }}</h1>
-{% for section in sections %}
-<section>
-<h2>{{ section.title }}</h2>
-{% for sentence in section.sentences %}<p>{{ sentence }}</p>
-{% endfor %}
-{% if section.points %}<ul>{% for point in section.points %}<li>{{ point }}</li>{% endfor %}</ul>{% endif %}
-{% for table in section.tables %}
-<div class="scroll" tabindex="0" role="region" aria-label="{{ table.title }}"><table>
-<caption>{{ table.title }}</caption>
-<thead><tr>{% for heading in table.headings %}<th scope="col">{{ heading }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for row in table.rows %}
-<tr><th scope="row">{{ row[0] }}</th>{% for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
-{% endfor %}
-</section>
-{% endfor %}
-</body>
-</html>
-"""
+# A number as `pipeline.report.text` writes it, a range of two, or a dash.
+_NUMBER = re.compile(r"[<>+\u2212-]?[\d.,]+(\u202f%)?( to [<>]?[\d.,]+)?|\u2013|")
 
 
 def as_markdown(title: str, sections: Sequence[Section]) -> str:
@@ -66,11 +25,14 @@ def as_markdown(title: str, sections: Sequence[Section]) -> str:
 
 
 def as_html(title: str, sections: Sequence[Section]) -> str:
-    """Returns a card as one HTML document; whatever comes from outside is escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_PAGE).render(title=title, sections=sections) + "\n"
+    """Return a card as one HTML document; whatever comes from outside is escaped."""
+    return render_page("model_card.html", title=title, sections=sections, numeric_columns=_numeric_columns)
+
+
+def _numeric_columns(table: Table) -> list[bool]:
+    """Return for each column whether all its cells are numbers, which are aligned at the right."""
+    columns = zip(table.headings, *table.rows, strict=True)
+    return [all(_NUMBER.fullmatch(cell) for cell in cells) for _, *cells in columns]
 
 
 def _markdown_table(table: Table) -> list[str]:

@@ -1,49 +1,44 @@
-"""What was found, for people: one HTML file that needs nothing beside it, no network and no script."""
+"""The report on one day of a request log as one HTML file."""
 
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
-
-import jinja2
-from markupsafe import Markup
 
 from components.monitoring.divergence import Divergence
 from pipeline.monitoring.look import Look
+from pipeline.report.page import render_page
 
 # Classes of a column that are shown, the most frequent first.
 _MOST_CLASSES = 16
 
 
 def write_look(found: Look, path: Path) -> None:
-    """Writes the report of one look.
+    """Write the report.
+
+    Args:
+        found: Outcome of the comparison.
+        path: HTML file; its directory is created if it does not exist.
 
     Raises:
-        OSError: if the file cannot be written.
+        OSError: If the file cannot be written.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = resources.files("pipeline.report").joinpath("templates/monitoring.html").read_text("utf-8")
-    text = environment.from_string(template)
-    by_column = _by_column(found.divergences)
-    totals = {
-        column: [sum(counts) for counts in zip(*classes.values(), strict=True)]
-        for column, classes in found.shares.items()
-    }
-    style = resources.files("pipeline.report").joinpath("templates/run.html").read_text("utf-8")
-    content = text.render(
+    content = render_page(
+        "monitoring.html",
         found=found,
-        by_column=by_column,
-        shares={
-            column: [
-                (name, [count / total if total else None for count, total in zip(counts, totals[column], strict=True)])
-                for name, counts in sorted(classes.items(), key=lambda item: -sum(item[1]))[:_MOST_CLASSES]
-            ]
-            for column, classes in found.shares.items()
-        },
-        style=Markup(style.partition("<style>")[2].partition("</style>")[0]),  # noqa: S704 - our own style sheet
+        by_column=_by_column(found.divergences),
+        shares={column: _shares(classes) for column, classes in found.shares.items()},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content.lstrip(), encoding="utf-8")
+    path.write_text(content, encoding="utf-8")
+
+
+def _shares(classes: Mapping[str, tuple[int, ...]]) -> list[tuple[str, list[float | None]]]:
+    """Return the most frequent classes with their share of the images now, before and in the reference."""
+    totals = [sum(counts) for counts in zip(*classes.values(), strict=True)]
+    frequent = sorted(classes.items(), key=lambda item: -sum(item[1]))[:_MOST_CLASSES]
+    return [
+        (name, [count / total if total else None for count, total in zip(counts, totals, strict=True)])
+        for name, counts in frequent
+    ]
 
 
 def _by_column(divergences: list[Divergence]) -> dict[str, dict[str, Divergence]]:

@@ -16,6 +16,7 @@ from components.metrics.reliability import (
 from pipeline.report import plots
 from pipeline.report.data import ModelReport, ScoreSet
 from pipeline.report.model_view import main_set
+from pipeline.report.plot_style import Plot
 from pipeline.report.text import count, enumeration, number
 
 _NOT_RECORDED = "not recorded: the module is of before calibration"
@@ -42,7 +43,7 @@ class CalibrationView:
     """
 
     rows: tuple[CalibrationRow, ...]
-    diagram: plots.Plot | None
+    diagram: Plot | None
     cautions: tuple[str, ...]
 
 
@@ -92,7 +93,7 @@ def calibration_values(model: ModelReport) -> dict[str, Any] | None:
     }
 
 
-def _diagram(name: str, scored: ScoreSet, calibration: Calibration | None) -> plots.Plot:
+def _diagram(name: str, scored: ScoreSet, calibration: Calibration | None) -> Plot:
     sets = {"calibrated": reliability_points(scored.labels, scored.scores)}
     if calibration is None:
         sets = {"as it answers": sets["calibrated"]}

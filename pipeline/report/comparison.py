@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.metrics import scores as metrics
-from pipeline.report import plots
+from components.metrics.scores import roc_auc, roc_auc_interval, summarise
 from pipeline.report.data import BaselineReport, CombinedHeads, ModelReport, ScoreSet
 from pipeline.report.model_view import MAIN_SPLIT
+from pipeline.report.training_view import TrainingView, training_view
 
 PROPOSED = "proposed"
 
@@ -26,7 +26,7 @@ class BinaryRow:
     Attributes:
         question: "detection", or the source that is told from the rest.
         model: "proposed", or architecture and task of the baseline.
-        figures: metric to value, as `metrics.summarise`.
+        figures: metric to value, as `summarise`.
         interval: 95 % interval of the ROC-AUC.
         parameters: number of weights, None if unknown.
         training_seconds: of this model, None if unknown.
@@ -92,7 +92,7 @@ def compare(
         The comparison, None without baselines.
 
     Raises:
-        ValueError: as `metrics.check_scores`.
+        ValueError: as `check_scores`.
     """
     if not baselines:
         return None
@@ -121,12 +121,12 @@ def compare(
     )
 
 
-def training_curves(baselines: Sequence[BaselineReport]) -> list[tuple[str, plots.Plot]]:
-    """Draws the training of each baseline that recorded any: title and plot."""
+def baseline_trainings(baselines: Sequence[BaselineReport]) -> list[tuple[str, TrainingView]]:
+    """Return the title and the training of each baseline that recorded one."""
     return [
-        (title_of(baseline), plots.history_plot(curves, f"baseline-{index}", f"Training of {title_of(baseline)}"))
+        (title_of(baseline), view)
         for index, baseline in enumerate(baselines)
-        if (curves := {name: values for name, values in baseline.history.items() if len(values)})
+        if (view := training_view(baseline.history, f"baseline-{index}", title_of(baseline))) is not None
     ]
 
 
@@ -163,7 +163,7 @@ def multiclass_figures(
     present = totals > 0
     accuracy = float(right.sum() / totals.sum()) if totals.sum() else float("nan")
     balanced = float(np.mean(right[present] / totals[present])) if present.any() else float("nan")
-    areas = [metrics.roc_auc((labels == index).astype(int), scores[:, index]) for index in range(classes)]
+    areas = [roc_auc((labels == index).astype(int), scores[:, index]) for index in range(classes)]
     defined = [area for area in areas if not np.isnan(area)]
     return accuracy, balanced, float(np.mean(defined)) if defined else float("nan"), confusion
 
@@ -184,8 +184,8 @@ def _binary(baseline: BaselineReport, question: str, scores: ScoreSet, threshold
 def _row(
     question: str, model: str, scores: ScoreSet, threshold: float | None, parameters: int | None, seconds: float | None
 ) -> BinaryRow:
-    figures = metrics.summarise(scores.labels, scores.scores, 0.5 if threshold is None else threshold)
-    interval = metrics.roc_auc_interval(scores.labels, scores.scores)
+    figures = summarise(scores.labels, scores.scores, 0.5 if threshold is None else threshold)
+    interval = roc_auc_interval(scores.labels, scores.scores)
     return BinaryRow(question, model, figures, interval, parameters, seconds)
 
 

@@ -1,21 +1,33 @@
 """What the report shows of the trained models: figures, plots, cautions, and how each source scores."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.metrics import scores as metrics
+from components.metrics.scores import CALIBRATION_BINS, roc_auc_interval, summarise
 from pipeline.report import plots
 from pipeline.report.data import ModelReport, ScoreSet
+from pipeline.report.plot_style import Plot
 from pipeline.report.text import count, enumeration, number
+from pipeline.report.training_view import TrainingView, training_view
 
 # Below this many images of either class a figure moves by whole percents when one image does.
 ROUGH_BELOW = 100
 # The Evaluator's area is an approximation by 10,000 thresholds; beyond this it measured something else.
 AREAS_DIFFER = 0.01
 MAIN_SPLIT = "test"
+# Metrics in the table of models: name in `metrics.summarise`, heading, explanation.
+COLUMNS = (
+    ("roc_auc", "ROC-AUC", "area under the ROC curve; below it, its 95 % interval"),
+    ("average_precision", "AP", "average precision"),
+    ("balanced_accuracy", "Bal. acc.", "balanced accuracy at the threshold"),
+    ("tpr_at_fpr_1", "TPR at 1\u202f%", "true-positive rate at 1 % false positives"),
+    ("tpr_at_fpr_5", "TPR at 5\u202f%", "true-positive rate at 5 % false positives"),
+    ("eer", "EER", "equal error rate"),
+    ("ece", "ECE", f"expected calibration error, {CALIBRATION_BINS} bins"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,13 +37,13 @@ class ModelView:
     Attributes:
         report: what it is made from.
         split: the split that `figures` are of, "" if they are the Evaluator's or missing.
-        figures: metric to value, as `metrics.summarise`; without scores, the Evaluator's under the same names.
+        figures: metric to value, as `summarise`; without scores, the Evaluator's under the same names.
         interval: 95 % interval of the ROC-AUC, NaN where there is none.
         rates: false- and true-positive rate at the threshold, NaN where there are none.
         splits: split to its figures, for all score sets.
         roc: ROC curves, None without scores.
         histogram: scores of the split by class, None without scores.
-        history: training curves, None without a history.
+        history: training by epoch, None without a history.
     """
 
     report: ModelReport
@@ -40,9 +52,9 @@ class ModelView:
     interval: tuple[float, float]
     rates: tuple[float, float]
     splits: dict[str, dict[str, float]]
-    roc: plots.Plot | None
-    histogram: plots.Plot | None
-    history: plots.Plot | None
+    roc: Plot | None
+    histogram: Plot | None
+    history: TrainingView | None
 
 
 @dataclass(frozen=True)
@@ -79,22 +91,21 @@ def main_set(model: ModelReport) -> ScoreSet | None:
 
 
 def model_view(model: ModelReport, key: str) -> ModelView:
-    """Prepares one model.
+    """Prepare one model.
 
     Args:
-        model: the model's report.
-        key: prefix of identifiers in its plots, unique in the page.
+        model: Report of the model.
+        key: Prefix of identifiers in its plots, unique in the page.
 
     Raises:
-        ValueError: as `metrics.check_scores`, or if `sources` is not as long as the scores.
+        ValueError: As `check_scores`, or if `sources` is not as long as the scores.
     """
-    history = {name: values for name, values in model.history.items() if len(values)}
-    curves = plots.history_plot(history, f"{key}-history", f"Training curves of {model.name}") if history else None
+    history = training_view(model.history, f"{key}-history", model.name)
     main = main_set(model)
     threshold = math.nan if model.threshold is None else model.threshold
     if main is None:
         nothing = (math.nan, math.nan)
-        return ModelView(model, "", dict(model.metrics), nothing, nothing, {}, None, None, curves)
+        return ModelView(model, "", dict(model.metrics), nothing, nothing, {}, None, None, history)
     for scores in model.scores:
         if np.shape(scores.sources) != np.shape(scores.scores):
             raise ValueError(
@@ -102,7 +113,7 @@ def model_view(model: ModelReport, key: str) -> ModelView:
                 f"got {np.shape(scores.sources)} and {np.shape(scores.scores)}."
             )
     ordered = [main, *(s for s in model.scores if s is not main)]
-    splits = {s.split: metrics.summarise(s.labels, s.scores, threshold) for s in ordered}
+    splits = {s.split: summarise(s.labels, s.scores, threshold) for s in ordered}
     figures = splits[main.split]
     roc = plots.roc_plot(
         {s.split: (s.labels, s.scores) for s in ordered}, model.threshold, f"{key}-roc", f"ROC curve of {model.name}"
@@ -119,28 +130,22 @@ def model_view(model: ModelReport, key: str) -> ModelView:
     if model.threshold is None:
         for values in splits.values():
             values["balanced_accuracy"] = math.nan
-    interval = metrics.roc_auc_interval(main.labels, main.scores)
-    return ModelView(model, main.split, figures, interval, (rates[0], rates[1]), splits, roc, histogram, curves)
+    interval = roc_auc_interval(main.labels, main.scores)
+    return ModelView(model, main.split, figures, interval, (rates[0], rates[1]), splits, roc, histogram, history)
 
 
 def cautions(views: Sequence[ModelView]) -> list[str]:
-    """Returns sentences on what to mind when reading the figures."""
-    rough, single, differing = [], [], []
+    """Return sentences on what to mind when reading the figures."""
+    sizes, single, differing = {}, [], []
     for view in (view for view in views if view.split):
         positives, total = int(view.figures["positives"]), int(view.figures["count"])
+        sizes[view.report.name] = (positives, total - positives)
         if positives in (0, total):
             single.append(f"{view.report.name} (split {view.split})")
-        elif min(positives, total - positives) < ROUGH_BELOW:
-            rough.append(f"{view.report.name} ({count(positives)} positive, {count(total - positives)} negative)")
         area, measured = view.figures["roc_auc"], view.report.metrics.get("roc_auc", math.nan)
         if abs(area - measured) > AREAS_DIFFER:
             differing.append(f"{view.report.name} ({number(measured)} there, {number(area)} here)")
-    notes = []
-    if rough:
-        notes.append(
-            f"Rough figures: fewer than {ROUGH_BELOW} images of a class for {enumeration(rough)}. "
-            "Read each ROC-AUC with its 95 % interval, which stands below it, and rates at 1 % FPR as anecdotes.",
-        )
+    notes = rough_figures(sizes)
     if single:
         notes.append(f"Images of one class only: most figures are undefined for {enumeration(single)}.")
     if differing:
@@ -149,6 +154,26 @@ def cautions(views: Sequence[ModelView]) -> list[str]:
             "they are not of the same images, or not of the same model."
         )
     return notes
+
+
+def rough_figures(class_sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Return a caution that names the models with few images of a class; none if there is no such model.
+
+    Args:
+        class_sizes: Number of positive and of negative images by model. A model with images of one class only is not
+            named: its figures are not rough but undefined.
+    """
+    rough = [
+        f"{name} ({count(positives)} positive, {count(negatives)} negative)"
+        for name, (positives, negatives) in class_sizes.items()
+        if 0 < min(positives, negatives) < ROUGH_BELOW
+    ]
+    if not rough:
+        return []
+    return [
+        f"Rough figures: fewer than {ROUGH_BELOW} images of a class for {enumeration(rough)}. "
+        "Read each ROC-AUC with its 95 % interval, which stands below it, and rates at 1 % FPR as anecdotes."
+    ]
 
 
 def source_rows(models: Sequence[ModelReport]) -> list[SourceRow]:

@@ -134,7 +134,7 @@ def open_set_plot(curves: Mapping[str, OpenSetCurve], key: str, alternative: str
 
     Source: Dhamija, Guenther & Boult 2018, "Reducing Network Agnostophobia", figure 3.
     """
-    figure, (axes,) = figure_of(5.5, 3.2)
+    figure, axes = figure_of(5.5, 3.2)
     legend, lowest = [], 1.0
     for index, (name, curve) in enumerate(curves.items()):
         colour = SERIES[index % len(SERIES)]

@@ -51,32 +51,21 @@ class Plot:
     legend: tuple[LegendEntry, ...]
 
 
-def figure_of(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Returns a styled figure of so many inches and its panels, side by side; a layout engine would double the time."""
+def figure_of(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a styled figure of that size in inches and its axes; a layout engine would double the time."""
     figure = Figure(figsize=(width, height))
     FigureCanvasSVG(figure)
-    left, right, bottom, top = 0.62, 0.12, 0.5, 0.1  # inches around each panel, for labels
-    share = width / max(panels, 1)
-    all_axes = []
-    for index in range(panels):
-        axes = figure.add_axes(
-            (
-                (index * share + left) / width,
-                bottom / height,
-                (share - left - right) / width,
-                (height - bottom - top) / height,
-            )
-        )
-        axes.set_facecolor("none")
-        axes.grid(True, color=STAND_INS[GRID], linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(STAND_INS[GRID])
-        axes.tick_params(colors=STAND_INS[INK], labelsize=8, length=0)
-        axes.xaxis.label.set(color=STAND_INS[INK], fontsize=8.5)
-        axes.yaxis.label.set(color=STAND_INS[INK], fontsize=8.5)
-        all_axes.append(axes)
-    return figure, all_axes
+    left, right, bottom, top = 0.62, 0.12, 0.5, 0.1  # inches around the axes, for labels
+    axes = figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height))
+    axes.set_facecolor("none")
+    axes.grid(True, color=STAND_INS[GRID], linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(STAND_INS[GRID])
+    axes.tick_params(colors=STAND_INS[INK], labelsize=8, length=0)
+    axes.xaxis.label.set(color=STAND_INS[INK], fontsize=8.5)
+    axes.yaxis.label.set(color=STAND_INS[INK], fontsize=8.5)
+    return figure, axes
 
 
 def svg_of(figure: Figure, key: str, alternative: str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from components.metrics import scores as metrics
 from components.metrics.reliability import ReliabilityPoint
+from components.metrics.scores import average_precision, check_scores, precision_recall_curve, roc_auc, roc_curve
 from pipeline.report.plot_style import (
     GRID,
     INK,
@@ -20,18 +20,6 @@ from pipeline.report.plot_style import (
     svg_of,
 )
 
-__all__ = [
-    "LegendEntry",
-    "Plot",
-    "histogram_plot",
-    "history_plot",
-    "precision_recall_plot",
-    "quality_plot",
-    "radial_plot",
-    "reliability_plot",
-    "roc_plot",
-]
-
 MAX_CURVE_POINTS = 300  # a screen shows no more, and the file stays small
 HISTOGRAM_BINS = 40
 MANY_LINES = 10  # beyond it, lines of generators are drawn thin and are not told apart
@@ -43,19 +31,19 @@ def roc_plot(
     """Draws the ROC curve of one model on each split, and its operating point on the first.
 
     Args:
-        sets: split to labels and scores as `metrics.check_scores`. A split of a single class has no curve; the legend
+        sets: split to labels and scores as `check_scores`. A split of a single class has no curve; the legend
             says so.
         threshold: the operating point, 0..1, or None.
         key: prefix of the SVG's identifiers, unique in the page; letters, digits and hyphens.
         alternative: text for those who do not see the picture.
     """
-    figure, (axes,) = figure_of(3.1, 2.9)
+    figure, axes = figure_of(3.1, 2.9)
     axes.plot([0, 1], [0, 1], color=STAND_INS[GRID], linewidth=1)
     legend = []
     for index, (split, (labels, scores)) in enumerate(sets.items()):
         colour, dashed = SERIES[index % len(SERIES)], index > 0
-        curve = metrics.roc_curve(labels, scores)
-        area = metrics.roc_auc(labels, scores)
+        curve = roc_curve(labels, scores)
+        area = roc_auc(labels, scores)
         if np.isnan(area):
             legend.append(LegendEntry(f"{split}: no curve, one class only", colour, dashed))
             continue
@@ -93,15 +81,15 @@ def precision_recall_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, (axes,) = figure_of(3.1, 2.9)
+    figure, axes = figure_of(3.1, 2.9)
     legend = []
     for index, (name, (labels, scores)) in enumerate(sets.items()):
         colour, dashed = SERIES[index % len(SERIES)], index > 0
-        average = metrics.average_precision(labels, scores)
+        average = average_precision(labels, scores)
         if np.isnan(average):
             legend.append(LegendEntry(f"{name}: no curve, one class only", colour, dashed))
             continue
-        recall, precision, _ = metrics.precision_recall_curve(labels, scores)
+        recall, precision, _ = precision_recall_curve(labels, scores)
         kept = np.unique(np.linspace(0, len(recall) - 1, MAX_CURVE_POINTS).astype(int))
         axes.step(
             np.append(0, recall[kept]),
@@ -137,8 +125,8 @@ def histogram_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    labels, scores = metrics.check_scores(labels, scores)
-    figure, (axes,) = figure_of(3.1, 2.9)
+    labels, scores = check_scores(labels, scores)
+    figure, axes = figure_of(3.1, 2.9)
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     highest = 1
     legend = []
@@ -159,56 +147,49 @@ def histogram_plot(
     return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
-def history_plot(history: Mapping[str, Sequence[float]], key: str, alternative: str) -> Plot:
-    """Draws training curves: losses left, everything else right; `val_x` is dashed in the colour of `x`.
+def history_plot(history: Mapping[str, Sequence[float]], title: str, key: str, alternative: str) -> Plot:
+    """Draw quantities by epoch on one axis; `val_x` is dashed in the colour of `x`.
 
     Args:
-        history: values per epoch, at least one quantity with at least one value; NaN leaves a gap.
-        key: as `roc_plot`.
-        alternative: as `roc_plot`.
+        history: Values per epoch, at least one quantity with at least one value; NaN leaves a gap.
+        title: Title of the axis.
+        key: As `roc_plot`.
+        alternative: As `roc_plot`.
     """
-    losses = {name: values for name, values in history.items() if "loss" in name}
-    others = {name: values for name, values in history.items() if "loss" not in name}
-    groups = [(title, group) for title, group in (("loss", losses), ("metrics", others)) if group]
-    figure, panels = figure_of(2.9 * max(len(groups), 1), 2.3, panels=len(groups))
+    figure, axes = figure_of(3.1, 2.3)
     bases = list(dict.fromkeys(name.removeprefix("val_") for name in history))
     legend = []
-    for axes, (title, group) in zip(panels, groups, strict=True):
-        for name, values in group.items():
-            base = name.removeprefix("val_")
-            colour, dashed = SERIES[bases.index(base) % len(SERIES)], name != base
-            axes.plot(
-                np.arange(1, len(values) + 1),
-                np.asarray(values, np.float64),
-                color=STAND_INS[colour],
-                linestyle="--" if dashed else "-",
-                marker="o" if len(values) < 2 else None,
-                markersize=4,
-                linewidth=1.6,
-            )
-            legend.append(LegendEntry(name, colour, dashed))
-        axes.set(xlabel="epoch", ylabel=title)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    for name, values in history.items():
+        base = name.removeprefix("val_")
+        colour, dashed = SERIES[bases.index(base) % len(SERIES)], name != base
+        axes.plot(
+            np.arange(1, len(values) + 1),
+            np.asarray(values, np.float64),
+            color=STAND_INS[colour],
+            linestyle="--" if dashed else "-",
+            marker="o" if len(values) < 2 else None,
+            markersize=4,
+            linewidth=1.6,
+        )
+        legend.append(LegendEntry(name, colour, dashed))
+    axes.set(xlabel="epoch", ylabel=title)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
 def radial_plot(
-    profiles: Mapping[str, np.ndarray],
-    labels: Mapping[str, int],
-    reference: np.ndarray | None,
-    key: str,
-    alternative: str,
+    profiles: Mapping[str, np.ndarray], labels: Mapping[str, int], title: str, key: str, alternative: str
 ) -> Plot:
-    """Draws radial profiles of spectra, and beside them their distance from the mean real profile.
+    """Draw radial profiles of spectra.
 
     Args:
-        profiles: source to floats [radii]: mean log |DCT| over a ring, all of one length.
-        labels: source to 0 or 1; sources of label 0 are drawn in the colour of real images, above the others.
-        reference: floats [radii], the mean real profile, or None: then there is no right half.
-        key: as `roc_plot`.
-        alternative: as `roc_plot`.
+        profiles: Floats [radii] by source: a mean over rings of equal spatial frequency, all of one length.
+        labels: 0 or 1 by source; sources of label 0 are drawn in the colour of real images, above the others.
+        title: Title of the vertical axis.
+        key: As `roc_plot`.
+        alternative: As `roc_plot`.
     """
-    figure, panels = figure_of(5.5 if reference is None else 11, 3.4, panels=1 if reference is None else 2)
+    figure, axes = figure_of(4.6, 3.0)
     fakes = [source for source in profiles if labels.get(source, 1)]
     reals = [source for source in profiles if source not in fakes]
     many = len(fakes) > MANY_LINES
@@ -219,22 +200,19 @@ def radial_plot(
         # More sources than colours: the second round is dashed.
         dashed = (reals.index(source) > 0) if real else (not many and index >= len(SERIES))
         profile = profiles[source]
-        frequency = (np.arange(len(profile)) + 1) * np.sqrt(2) / len(profile)
-        for axes, values in zip(panels, [profile, profile - (0 if reference is None else reference)], strict=False):
-            axes.plot(
-                frequency,
-                values,
-                color=STAND_INS[colour],
-                linestyle="--" if dashed else "-",
-                linewidth=1.8 if real else 0.8 if many else 1.3,
-                alpha=0.5 if many and not real else 1,
-            )
+        axes.plot(
+            (np.arange(len(profile)) + 1) * np.sqrt(2) / len(profile),
+            profile,
+            color=STAND_INS[colour],
+            linestyle="--" if dashed else "-",
+            linewidth=1.8 if real else 0.8 if many else 1.3,
+            alpha=0.5 if many and not real else 1,
+        )
         if not (many and not real):
             legend.append(LegendEntry(source, colour, dashed))
     if many:
         legend.insert(0, LegendEntry(f"{len(fakes)} generators, each a line", POSITIVE))
-    for axes, label in zip(panels, ("mean log |DCT|", "difference from real"), strict=False):
-        axes.set(xlim=(0, np.sqrt(2)), xlabel="spatial frequency (1 = Nyquist of an axis)", ylabel=label)
+    axes.set(xlim=(0, np.sqrt(2)), xlabel="spatial frequency (1 = Nyquist of an axis)", ylabel=title)
     return Plot(svg_of(figure, key, alternative), tuple(legend))
 
 
@@ -246,7 +224,7 @@ def reliability_plot(sets: Mapping[str, Sequence[ReliabilityPoint]], key: str, a
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, (axes,) = figure_of(3.1, 2.9)
+    figure, axes = figure_of(3.1, 2.9)
     axes.plot([0, 1], [0, 1], color=STAND_INS[GRID], linewidth=1)
     legend = []
     for index, (name, points) in enumerate(sets.items()):
@@ -285,7 +263,7 @@ def quality_plot(
         key: as `roc_plot`.
         alternative: as `roc_plot`.
     """
-    figure, (axes,) = figure_of(4.2, 2.6)
+    figure, axes = figure_of(4.2, 2.6)
     many = len(areas) - 1 > MANY_LINES
     legend = []
     for index, (name, by_quality) in enumerate(areas.items()):

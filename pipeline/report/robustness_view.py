@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.metrics import scores as metrics
+from components.metrics.scores import roc_auc, roc_auc_interval, tpr_at_fpr
 from pipeline.report import plots
 from pipeline.report.data import CopiesReport, Gate, ModelReport
+from pipeline.report.plot_style import Plot
 from pipeline.report.text import number
 
 _HOW_TO_GET_IT = (
@@ -92,7 +93,7 @@ class RobustnessView:
     heads: tuple[str, ...]
     rows: tuple[CopiesRow, ...]
     saved_alike: SavedAlike | None
-    picture: plots.Plot | None
+    picture: Plot | None
     scored: bool
 
 
@@ -104,7 +105,7 @@ def robustness_view(copies: Sequence[CopiesReport], models: Sequence[ModelReport
         models: the primary module and the heads, whose order is kept.
 
     Raises:
-        ValueError: as `metrics.check_scores`.
+        ValueError: as `check_scores`.
     """
     if not copies:
         return None
@@ -175,9 +176,7 @@ def robustness_values(view: RobustnessView | None) -> dict[str, Any] | None:
 def _areas(kind: CopiesReport, primary: str) -> dict[str, Area]:
     """Returns the area of every model that was asked about these copies; else what the Evaluator measured."""
     areas = {
-        name: Area(
-            metrics.roc_auc(scored.labels, scored.scores), *metrics.roc_auc_interval(scored.labels, scored.scores)
-        )
+        name: Area(roc_auc(scored.labels, scored.scores), *roc_auc_interval(scored.labels, scored.scores))
         for name, scored in kind.scores.items()
     }
     measured = kind.metrics.get("roc_auc")
@@ -194,7 +193,7 @@ def _row(kind: CopiesReport, primary: str, heads: Sequence[str], areas: dict[str
         images=kind.images,
         left_out=kind.left_out,
         detection=areas.get(primary, Area(math.nan)),
-        tpr_at_fpr_5=math.nan if scored is None else metrics.tpr_at_fpr(scored.labels, scored.scores, 0.05),
+        tpr_at_fpr_5=math.nan if scored is None else tpr_at_fpr(scored.labels, scored.scores, 0.05),
         heads=tuple(areas.get(name, Area(math.nan)) for name in heads),
         gates=tuple(kind.gates),
         state=("reached" if reached else "missed") if kind.gates else "not set",
@@ -213,7 +212,7 @@ def _saved_alike(
 
 def _picture(
     jpegs: Sequence[CopiesReport], areas: dict[str, dict[str, Area]], names: Sequence[str], plain: dict[str, Area]
-) -> plots.Plot | None:
+) -> Plot | None:
     curves: dict[str, dict[int, tuple[float, float, float]]] = {}
     for kind in jpegs:
         for name in names:

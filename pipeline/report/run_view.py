@@ -4,11 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.report import images, plots
+from pipeline.report import images
 from pipeline.report.data import DataReport, NodeRun, RunReport
 from pipeline.report.model_view import ModelView
+from pipeline.report.plot_style import Plot
+from pipeline.report.plots import radial_plot
 from pipeline.report.text import count, duration, number
-from serving import contract
 
 SAMPLES_PER_SOURCE = 6
 SAMPLES_IN_ALL = 240
@@ -43,21 +44,19 @@ class DataView:
 
 @dataclass(frozen=True)
 class SpectraView:
-    """The spectra, ready to be written; `real` says whether there was a real source to compare with."""
+    """The spectra, ready to be written.
+
+    Attributes:
+        pictures: Spectra, and their differences from real images.
+        radial: Plot of the radial profiles, and of their differences from that of real images.
+        sources: Name and label of each source.
+        real: Whether there was a real source to compare with.
+    """
 
     pictures: images.SpectrumPictures
-    radial: plots.Plot
+    radial: tuple[Plot, ...]
     sources: tuple[tuple[str, int | None], ...]
     real: bool
-
-
-@dataclass(frozen=True)
-class VerdictCell:
-    """One cell of the confusion matrix: images, their share of the row, and whether this is the right verdict."""
-
-    images: int
-    share: float
-    right: bool
 
 
 def headline(report: RunReport) -> str:
@@ -116,10 +115,10 @@ def data_view(data: DataReport) -> DataView:
 
 
 def spectra_view(data: DataReport) -> SpectraView | None:
-    """Prepares the spectra; None if there are none.
+    """Prepare the spectra; None if there are none.
 
     Raises:
-        ValueError: as `images.mean_real_spectrum`.
+        ValueError: As `images.mean_real_spectrum`.
     """
     if not data.spectra:
         return None
@@ -127,34 +126,19 @@ def spectra_view(data: DataReport) -> SpectraView | None:
     side = next(side for most, side in SPECTRUM_SIDES if len(ordered) <= most)
     real = images.mean_real_spectrum(ordered, data.labels)
     profiles = {source: images.radial_profile(spectrum) for source, spectrum in ordered.items()}
-    radial = plots.radial_plot(
-        profiles,
-        data.labels,
-        None if real is None else images.radial_profile(real),
-        "radial",
-        "Radial profile of the mean DCT spectrum of every source, and its difference from real images",
-    )
+    radial = [
+        radial_plot(
+            profiles, data.labels, "mean log |DCT|", "radial", "Radial profile of the mean DCT spectrum of every source"
+        )
+    ]
+    if real is not None:
+        baseline = images.radial_profile(real)
+        differences = {source: profile - baseline for source, profile in profiles.items()}
+        words = "Difference of every source's radial profile from that of real images"
+        radial.append(radial_plot(differences, data.labels, "difference from real", "radial-difference", words))
     pictures = images.spectrum_pictures(ordered, data.labels, side)
     sources = tuple((source, data.labels.get(source)) for source in ordered)
-    return SpectraView(pictures, radial, sources, real is not None)
-
-
-def confusion_rows(report: RunReport) -> list[tuple[str, int, list[VerdictCell]]]:
-    """Returns the rows of the confusion matrix: true source, images, cells; empty without verdicts."""
-    if report.confusion is None:
-        return []
-    rows, columns, matrix = report.confusion
-    prepared = []
-    for name, counts in zip(rows, matrix, strict=True):
-        total = int(counts.sum())
-        # The right verdict on a generator that no head knows is to say so.
-        right = name if name in columns else contract.VERDICT_UNKNOWN_GENERATOR
-        cells = [
-            VerdictCell(int(n), int(n) / total if total else 0.0, column == right)
-            for column, n in zip(columns, counts, strict=True)
-        ]
-        prepared.append((name, total, cells))
-    return prepared
+    return SpectraView(pictures, tuple(radial), sources, real is not None)
 
 
 def node_rows(nodes: Sequence[NodeRun]) -> list[tuple[NodeRun, float]]:

@@ -56,6 +56,18 @@ def share(value: float | None) -> str:
     return f"{text}{_THIN_SPACE}%"
 
 
+def signed(drop: float | None) -> str:
+    """Return by how much a figure changed: a drop of 0.25 is a change of minus 0.250.
+
+    Example:
+        >>> signed(0.25), signed(-0.1), signed(0.0), signed(None)
+        ('\u22120.250', '+0.100', '\u00b10', '\u2013')
+    """
+    if drop is None:
+        return MISSING
+    return "\u00b10" if abs(drop) < 0.0005 else f"{-drop:+.3f}".replace("-", "\u2212")
+
+
 def count(value: int | None) -> str:
     """Returns a count with thousands separated, e.g. 12,345."""
     return MISSING if value is None else f"{value:,}"

@@ -3,7 +3,6 @@
 Needs neither TensorFlow nor grpc.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,8 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from serving import contract
-
-_BAD_ROW = re.compile(rf"{contract.INPUT_IMAGE_BYTES}\[(\d+)\]: (.*)", re.DOTALL)
+from serving.bad_rows import named_row
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,14 @@ class PredictionError(Exception):
     @property
     def bad_row(self) -> int | None:
         """The row that is at fault, from 0; None if the message names none."""
-        match = _BAD_ROW.match(self.message)
-        return int(match[1]) if match else None
+        named = named_row(self.message)
+        return named[0] if named else None
 
     @property
     def reason(self) -> str:
         """The message without the row that it starts with."""
-        match = _BAD_ROW.match(self.message)
-        return match[2] if match else self.message
+        named = named_row(self.message)
+        return named[1] if named else self.message
 
 
 class ServerError(PredictionError):

@@ -4,10 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from serving import contract, images
+from serving.bad_rows import RefusedRow, batch_error, isolate_bad_rows
 from serving.client.answers import Answer, PredictionError, Predictor
 from serving.client.batching import BATCH_BYTES
 
@@ -122,6 +124,35 @@ def predict_files(
     return _predict_files(predictor, paths, batch_size, signature, on_progress, on_answer)
 
 
+def predict_each(
+    predictor: Predictor, batch: Sequence[bytes], signature: str = contract.SIGNATURE_DEFAULT
+) -> list[Answer | str]:
+    """Predict a batch so that no image can spoil another's answer.
+
+    Args:
+        predictor: Server or servable that answers.
+        batch: Encoded images, at most `contract.MAX_BATCH_ROWS`.
+        signature: `serving_default`, or `explain` for heatmaps as well.
+
+    Returns:
+        The answer, or the reason why there is none, for each image in its order.
+
+    Raises:
+        PredictionError: If no image is at fault, e.g. no server answers or the model is unknown.
+    """
+
+    def run(rows: Sequence[int]) -> list[Answer]:
+        try:
+            return predictor.predict([batch[row] for row in rows], signature)
+        except PredictionError as error:
+            if error.code != _INPUT_IS_TO_BLAME:
+                raise
+            raise batch_error(error.message) from error
+
+    outcomes = sorted(isolate_bad_rows(run, range(len(batch))), key=itemgetter(0))
+    return [outcome.reason if isinstance(outcome, RefusedRow) else outcome for _, outcome in outcomes]
+
+
 def _predict_files(
     predictor: Predictor,
     paths: Sequence[Path],
@@ -170,7 +201,7 @@ def _answered(
 def _outcomes(predictor: Predictor, batch: _Files, signature: str) -> list[Answer | str]:
     """Returns an answer, or the reason why there is none, for each file of a batch."""
     readable = [content for _, content in batch if isinstance(content, bytes)]
-    answers = iter(_predict_each(predictor, readable, signature))
+    answers = iter(predict_each(predictor, readable, signature))
     return [next(answers) if isinstance(content, bytes) else content for _, content in batch]
 
 
@@ -200,21 +231,3 @@ def _read(path: Path) -> bytes | str:
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     return images.refusal(content) or content
-
-
-def _predict_each(predictor: Predictor, batch: Sequence[bytes], signature: str) -> list[Answer | str]:
-    """Returns an answer, or the reason why there is none, for each image of a batch."""
-    try:
-        return list(predictor.predict(batch, signature))
-    except PredictionError as error:
-        if error.code != _INPUT_IS_TO_BLAME:
-            raise
-        if len(batch) == 1:
-            return [error.reason]
-        bad = error.bad_row
-        if bad is not None and bad < len(batch):
-            others = _predict_each(predictor, [*batch[:bad], *batch[bad + 1 :]], signature)
-            return [*others[:bad], error.reason, *others[bad:]]
-    # TF Serving does not name the row: halve the batch until it is found.
-    middle = len(batch) // 2
-    return _predict_each(predictor, batch[:middle], signature) + _predict_each(predictor, batch[middle:], signature)

@@ -2,27 +2,25 @@
 
 A graph that decodes a batch fails as a whole. Headers are therefore checked row by row first. What our servables'
 graphs refuse by a header names its row, `image_bytes[3]: ...`; for anything else, such as corrupt data behind a good
-header, the batch is halved until the row is found: that costs about one more batch, and only when something is wrong.
+header, `serving.bad_rows` finds the first row at fault.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from serving import contract, images
+from serving.bad_rows import RefusedRow, batch_error, isolate_bad_rows
 from serving.errors import BadRowError, InternalError, InvalidArgumentError, ResourceExhaustedError
 from serving.servable.model import Prediction, Servable, check_inputs
 
 _ASSERTION = re.compile(r"assertion failed: \[(.*)\]")
 _NEXT_VALUE = "] ["  # between the values that one assertion shows; the first is its message
 _ESCAPED = re.compile(r"\\(['\"\\?])")
-_NAMED_ROW = re.compile(rf"{contract.INPUT_IMAGE_BYTES}\[(\d+)\]: (.*)", re.DOTALL)
 _NODE = re.compile(r"\s*\[\[\{\{node .*", re.DOTALL)
 _PREAMBLE = re.compile(r"^\s*(\(\d+\)\s*)?(INVALID_ARGUMENT:)?\s*(\{\{function_node [^}]*\}\}\s*)*")
-
-
 _NO_EXAMPLE = "Could not parse example input"
 
 
@@ -79,31 +77,21 @@ def graph_reason(error: tf.errors.OpError) -> str:
 def _blame(
     servable: Servable, signature: str, inputs: Mapping[str, np.ndarray], error: tf.errors.OpError
 ) -> InvalidArgumentError:
-    """Finds the row at fault: the one that the graph names, or else the first that fails on its own."""
+    """Return the error that names the row at fault, or that of the batch if every row passes alone."""
     name = next(iter(inputs))
-    if named := _NAMED_ROW.fullmatch(graph_reason(error)):
+    refused = batch_error(graph_reason(error))
+    if isinstance(refused, BadRowError):
         # The graph sees images, wherever they came from; the caller sees the input that they came in.
-        return BadRowError(name, int(named[1]), named[2])
-    low, high = 0, len(inputs[name])  # the first bad row lies in [low, high), if rows are to blame at all
-    while high - low > 1:
-        middle = (low + high) // 2
-        failure = _failure(servable, signature, inputs, low, middle)
-        if failure is None:
-            low = middle
-        else:
-            high, error = middle, failure
-    last = _failure(servable, signature, inputs, low, high) if high > low else None
-    # Every row passes alone: the batch as a whole is the trouble, whatever it is.
-    if last is None:
-        return InvalidArgumentError(graph_reason(error))
-    return BadRowError(name, low, graph_reason(last))
+        return BadRowError(name, refused.row, refused.reason)
 
+    def run(rows: Sequence[int]) -> Sequence[int]:
+        try:
+            servable.run(signature, {key: array[rows] for key, array in inputs.items()})
+        except tf.errors.InvalidArgumentError as failure:
+            raise batch_error(graph_reason(failure)) from failure
+        return rows
 
-def _failure(
-    servable: Servable, signature: str, inputs: Mapping[str, np.ndarray], low: int, high: int
-) -> tf.errors.InvalidArgumentError | None:
-    try:
-        servable.run(signature, {name: array[low:high] for name, array in inputs.items()})
-    except tf.errors.InvalidArgumentError as error:
-        return error
-    return None
+    for row, outcome in isolate_bad_rows(run, range(len(inputs[name])), known_to_fail=True):
+        if isinstance(outcome, RefusedRow):
+            return BadRowError(name, row, outcome.reason)
+    return refused

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.metrics import scores as metrics
 from components.metrics.operating_point import OperatingPoint, choose_threshold, wilson_interval
+from components.metrics.scores import balanced_accuracy
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -17,8 +17,8 @@ def test_balanced_accuracy_rule_is_not_beaten_by_any_threshold(seed):
     if seed % 2:
         scores = np.round(scores, 1)
     point = choose_threshold(labels, scores, "balanced_accuracy")
-    best = max(metrics.balanced_accuracy(labels, scores, t) for t in np.linspace(0, 1, 5001))
-    assert metrics.balanced_accuracy(labels, scores, point.threshold) >= best - 1e-12
+    best = max(balanced_accuracy(labels, scores, t) for t in np.linspace(0, 1, 5001))
+    assert balanced_accuracy(labels, scores, point.threshold) >= best - 1e-12
     assert point.threshold not in scores
 
 

@@ -10,7 +10,8 @@ import pytest
 import sklearn.metrics
 from PIL import Image
 
-from components.dataset.perturbations import BLUR_KERNELS, blur
+from components.dataset.perturbations import BLUR_KERNELS, blur, compress
+from components.dataset.seeds import stream
 from components.examples import names
 from components.examples.records import RecordWriter, encode_example
 from components.servable import published
@@ -127,7 +128,7 @@ def read_rows(folder, name="images.jsonl"):
 @pytest.fixture(autouse=True)
 def without_pictures(monkeypatch, request):
     """Pictures have tests of their own; here only the evaluation that most tests look at draws them."""
-    monkeypatch.setattr("pipeline.evaluate.files.write_pictures", lambda *arguments: None)
+    monkeypatch.setattr("pipeline.evaluate.evaluation.write_pictures", lambda *arguments: None)
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +276,14 @@ def test_strengths_are_spread_as_at_preparation(rows):
     assert len(drawn) == 400
     assert (min(drawn), max(drawn)) == (10, 74)
     assert abs(np.mean(drawn) - 42) < 3  # five standard errors of the mean of 400
+
+
+def test_the_strength_is_the_first_draw_of_the_images_own_stream(rows):
+    image = rows[0][2]
+    quality = int(stream("evaluate", "jpeg", 0, "a.png").integers(10, 75))
+    expected = compress(np.asarray(Image.open(io.BytesIO(image))), quality)
+    actual = perturbed(Record("a.png", "test", FIRST, 1, "", image), "jpeg", seed=0)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(actual))), expected)
 
 
 def test_an_unknown_perturbation_is_refused(rows):

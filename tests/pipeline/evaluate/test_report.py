@@ -10,11 +10,18 @@ import pytest
 import sklearn.metrics
 from PIL import Image
 
-from components.metrics import scores as metrics
-from pipeline.evaluate import files as servable_files
-from pipeline.evaluate import plots as servable_plots
-from pipeline.evaluate.files import FORMAT, file_names, replacing, require_replaceable
-from pipeline.evaluate.metrics import evaluation_figures
+from components.metrics.scores import precision_recall_curve
+from pipeline.evaluate.figures import evaluation_figures
+from pipeline.evaluate.files import (
+    FORMAT,
+    file_names,
+    replacing,
+    require_replaceable,
+    write_metrics,
+    write_pictures,
+    write_scores,
+)
+from pipeline.evaluate.pictures import confusion_png, precision_recall_png, roc_png
 from pipeline.evaluate.report import render_evaluation
 from pipeline.report import plots
 from pipeline.report.text import share
@@ -114,8 +121,8 @@ def test_a_page_and_pictures_come_of_whatever_there_is(tmp_path, changes):
     document = document_of(scores)
     page = render_evaluation(document, scores)
     assert "nan" not in text_of(page).lower().split()
-    servable_files.write_pictures(tmp_path, scores, document)
-    servable_files.write_metrics(tmp_path, document)
+    write_pictures(tmp_path, scores, document)
+    write_metrics(tmp_path, document)
     assert len(list((tmp_path / "plots").iterdir())) == 3 * (1 + len(scores.heads)) + 1
 
 
@@ -131,7 +138,7 @@ def test_beyond_a_dozen_models_cards_are_folded_away():
 
 def test_pictures_are_png_files_of_every_model_perturbation_and_verdicts(tmp_path):
     scores = make_scores(perturbations=("blur",))
-    servable_files.write_pictures(tmp_path, scores, document_of(scores))
+    write_pictures(tmp_path, scores, document_of(scores))
     names = {file.name for file in (tmp_path / "plots").iterdir()}
     kinds = ("roc_{}", "precision_recall_{}", "confusion_{}", "confusion_{}_blur")
     expected = {kind.format(model) + ".png" for kind in kinds for model in ("primary", PROGAN, SNGAN)}
@@ -145,7 +152,7 @@ def test_pictures_are_png_files_of_every_model_perturbation_and_verdicts(tmp_pat
 
 def test_a_confusion_picture_is_dark_where_a_row_is_called():
     def darkness(counts):
-        png = servable_plots.confusion_png(("a", "b"), ("a", "b"), np.array(counts), "t", "truth")
+        png = confusion_png(("a", "b"), ("a", "b"), np.array(counts), "t", "truth")
         pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
         blue = (pixels[..., 2] - pixels[..., 0] > 40) & (pixels[..., 0] < 60)
         return np.argwhere(blue).mean(axis=0) / blue.shape
@@ -159,9 +166,9 @@ def test_a_confusion_picture_is_dark_where_a_row_is_called():
 def test_names_that_mathematics_or_fonts_choke_on_are_drawn():
     sets = {HOSTILE: (np.array([0, 1]), np.array([0.1, 0.9])), "\u4e2d\u6587": (np.array([1]), np.array([0.5]))}
     for picture in (
-        servable_plots.roc_png(sets, HOSTILE),
-        servable_plots.precision_recall_png(sets, HOSTILE * 9),
-        servable_plots.confusion_png((HOSTILE, "b"), ("$x", "b"), np.eye(2), HOSTILE, "truth"),
+        roc_png(sets, HOSTILE),
+        precision_recall_png(sets, HOSTILE * 9),
+        confusion_png((HOSTILE, "b"), ("$x", "b"), np.eye(2), HOSTILE, "truth"),
     ):
         assert picture.startswith(b"\x89PNG")
 
@@ -170,7 +177,7 @@ def test_the_precision_recall_curve_is_that_of_scikit_learn():
     scores = make_scores()
     labels, values = scores.ground_truth[:, 1], scores.answers["none"].raw[:, 1]
     precision, recall, thresholds = sklearn.metrics.precision_recall_curve(labels, values)
-    curve = metrics.precision_recall_curve(labels, values)
+    curve = precision_recall_curve(labels, values)
     np.testing.assert_allclose(
         curve.thresholds, thresholds[::-1]
     )  # theirs rise, and end with an extra (recall 0) point
@@ -201,7 +208,7 @@ def test_names_become_different_harmless_file_names():
 
 def test_arrays_have_the_published_shapes_and_types_and_rows_follow_their_order(tmp_path):
     scores = make_scores(perturbations=("noise",))
-    servable_files.write_scores(tmp_path, scores, [{"path": "a", "reason": "is empty"}])
+    write_scores(tmp_path, scores, [{"path": "a", "reason": "is empty"}])
     for folder, name in ((tmp_path, "none"), (tmp_path / "perturbed/noise", "noise")):
         arrays = {
             file: np.load(folder / f"{file}.npy", allow_pickle=False)

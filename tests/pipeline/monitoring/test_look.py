@@ -146,6 +146,7 @@ def test_the_report_shows_every_column_and_escapes_names(folder, reference, tmp_
     text = (tmp_path / "report.html").read_text()
     for column in ("format", "log_dct_band_8", f"source_probability.{HEAD}"):
         assert f'<th scope="row">{column}</th>' in text
-    assert "breach" in text
+    assert '<span class="pill bad">breach</span>' in text
+    assert "Content-Security-Policy" in text
     assert "<script>" not in text
     assert "&lt;script&gt;x" in text

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from pipeline.report.comparison import compare, multiclass_figures, training_curves
+from pipeline.report.comparison import baseline_trainings, compare, multiclass_figures
 from pipeline.report.data import BaselineReport, CombinedHeads, ModelReport, ScoreSet
 
 CLASSES = ("real", "progan_a", "sngan_b")
@@ -133,8 +133,8 @@ def test_a_question_of_one_class_marks_nobody_as_best():
     assert [row.best for row in compared.detection] == [False, False]
 
 
-def test_training_curves_carry_the_baselines_title():
-    drawn = training_curves(
+def test_trainings_carry_the_baselines_title():
+    drawn = baseline_trainings(
         [
             baseline("detection", FAKE, SOFTMAX[:, 0]),
             baseline("attribution", PROGAN, SOFTMAX[:, 0], source="progan_a", architecture="postpool"),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from components.metrics.open_set_turns import OpenSetEvaluation, OpenSetTurn, turn_figures
+from pipeline.report.data import RunReport
 from pipeline.report.open_set_view import open_set_view
-from pipeline.report.run import RunReport, render
+from pipeline.report.run import render
 from pipeline.report.text import MISSING
 
 SOURCES = ("near_a", "near_b", "far_c")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from components.metrics.reliability import reliability_points
 from pipeline.report import images, plots
+from pipeline.report.plot_style import Plot
 
 HOSTILE = '<script>alert("x")</script> & $\\frac{1}{2'
 
@@ -27,20 +28,20 @@ def _pixels(uri: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(payload))).convert("RGB")).astype(int)
 
 
-def _texts(plot: plots.Plot) -> set[str]:
+def _texts(plot: Plot) -> set[str]:
     return {element.text or "" for element in ElementTree.fromstring(plot.svg).iter("{http://www.w3.org/2000/svg}text")}
 
 
-def _plots(key: str, text: str) -> list[plots.Plot]:
+def _plots(key: str, text: str) -> list[Plot]:
     labels, scores = _scores()
     profile = np.linspace(5, 0, 20)
     return [
         plots.roc_plot({text: (labels, scores), "eval": (labels, scores)}, 0.5, key, text),
         plots.histogram_plot(labels, scores, 0.5, ("real", text), key, text),
-        plots.history_plot({"loss": [2, 1], f"val_{text}": [2, float("nan")]}, key, text),
+        plots.history_plot({"loss": [2, 1], f"val_{text}": [2, float("nan")]}, "loss", key, text),
         plots.reliability_plot({text: reliability_points(labels, scores)}, key, text),
         plots.quality_plot({text: {75: (0.7, 0.6, 0.8), 95: (0.9, 0.8, 0.95)}}, 0.97, key, text),
-        plots.radial_plot({"camera": profile, text: profile + 1}, {"camera": 0, text: 1}, profile, key, text),
+        plots.radial_plot({"camera": profile, text: profile + 1}, {"camera": 0, text: 1}, "mean", key, text),
     ]
 
 
@@ -120,7 +121,7 @@ def test_a_large_curve_stays_small():
 def test_beyond_ten_generators_the_radial_plot_names_the_real_sources_only():
     names = [f"gan{index}" for index in range(100)]
     profiles = dict.fromkeys([*names, "camera"], np.linspace(5, 0, 20))
-    plot = plots.radial_plot(profiles, {**dict.fromkeys(names, 1), "camera": 0}, None, "p", "")
+    plot = plots.radial_plot(profiles, {**dict.fromkeys(names, 1), "camera": 0}, "mean", "p", "")
     assert [entry.label for entry in plot.legend] == ["100 generators, each a line", "camera"]
 
 

@@ -13,10 +13,9 @@ from PIL import Image
 from components.metrics.calibration import Calibration
 from components.metrics.confusion import verdict_confusion
 from components.metrics.scores import roc_auc
-from pipeline.report import text as report_text
-from pipeline.report.data import BaselineReport, CombinedHeads
-from pipeline.report.model_view import source_rows
-from pipeline.report.run import (
+from pipeline.report.data import (
+    BaselineReport,
+    CombinedHeads,
     CopiesReport,
     DataReport,
     Gate,
@@ -24,9 +23,10 @@ from pipeline.report.run import (
     NodeRun,
     RunReport,
     ScoreSet,
-    render,
-    write_report,
 )
+from pipeline.report.model_view import source_rows
+from pipeline.report.run import render, write_report
+from pipeline.report.text import duration, enumeration, number, quantity, share
 
 REALS = ("real_ffhq", "camera")
 FAKES = ("progan_celeba", "sngan_celeba")
@@ -90,7 +90,7 @@ def _model(own: str | None = None, **changes) -> ModelReport:
         "metrics": {},
         "threshold": 0.5,
         "threshold_rule": "fixed",
-        "history": {"loss": [0.7, 0.5], "val_loss": [0.7, 0.6]},
+        "history": {"loss": [0.7, 0.5], "val_loss": [0.7, 0.6], "val_roc_auc": [0.8, 0.9], "seconds": [3.0, 3.2]},
         "parameters": 1234,
         "training_seconds": 61.0,
         "scores": [_scores("test", own), _scores("eval", own)],
@@ -247,7 +247,7 @@ def test_copies_stand_in_a_table_of_their_own_and_beside_every_area():
         "ROC-AUC against JPEG quality",
     ):
         assert words in page.text
-    area = report_text.number(roc_auc(KINDS[2].scores["primary"].labels, KINDS[2].scores["primary"].scores))
+    area = number(roc_auc(KINDS[2].scores["primary"].labels, KINDS[2].scores["primary"].scores))
     models = text[text.index('<section id="models">') : text.index('<section id="data">')]
     row = _Page(models[models.index("<tbody>") : models.index("</tr>", models.index("<tbody>"))] + "</tr></tbody>").text
     assert row.count(area) == 2  # plain and saved alike, as here they have the same scores
@@ -469,24 +469,24 @@ def test_a_write_that_fails_leaves_the_old_report_and_no_rest(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (report_text.number(0.9996), ">0.999"),
-        (report_text.number(0.9994), "0.999"),
-        (report_text.number(1.0), "1.000"),
-        (report_text.number(0.0001), "<0.001"),
-        (report_text.number(0.0), "0.000"),
-        (report_text.number(-0.25), "-0.250"),
-        (report_text.number(float("nan")), "–"),  # noqa: RUF001
-        (report_text.quantity(1234.0), "1,234"),
-        (report_text.quantity(float("inf")), "inf"),
-        (report_text.share(0.9999), ">99.9\u202f%"),
-        (report_text.share(0.995), "99.5\u202f%"),
-        (report_text.share(0.0004), "<0.1\u202f%"),
-        (report_text.share(0.0), "0\u202f%"),
-        (report_text.duration(0.05), "0.1\u202fs"),
-        (report_text.duration(59.7), "1\u202fmin 00\u202fs"),
-        (report_text.duration(3599.8), "1\u202fh 00\u202fmin"),
-        (report_text.duration(None), "–"),  # noqa: RUF001
-        (report_text.enumeration(["a", "b", "c"], 2), "a, b and 1 more"),
+        (number(0.9996), ">0.999"),
+        (number(0.9994), "0.999"),
+        (number(1.0), "1.000"),
+        (number(0.0001), "<0.001"),
+        (number(0.0), "0.000"),
+        (number(-0.25), "-0.250"),
+        (number(float("nan")), "–"),  # noqa: RUF001
+        (quantity(1234.0), "1,234"),
+        (quantity(float("inf")), "inf"),
+        (share(0.9999), ">99.9\u202f%"),
+        (share(0.995), "99.5\u202f%"),
+        (share(0.0004), "<0.1\u202f%"),
+        (share(0.0), "0\u202f%"),
+        (duration(0.05), "0.1\u202fs"),
+        (duration(59.7), "1\u202fmin 00\u202fs"),
+        (duration(3599.8), "1\u202fh 00\u202fmin"),
+        (duration(None), "–"),  # noqa: RUF001
+        (enumeration(["a", "b", "c"], 2), "a, b and 1 more"),
     ],
 )
 def test_numbers_claim_no_more_than_they_know(text, expected):

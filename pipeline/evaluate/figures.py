@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from components.metrics import scores as metrics
 from components.metrics.confusion import verdict_confusion
+from components.metrics.scores import check_scores, roc_auc_interval, summarise
 from pipeline.evaluate.scores import (
     PRIMARY,
     TEST_ONLY,
@@ -74,7 +74,7 @@ def evaluation_figures(scores: ServableScores) -> dict[str, Any]:
 
 
 def slice_figures(labels: np.ndarray, values: np.ndarray, threshold: float) -> dict[str, Any]:
-    """Returns every metric of `metrics.summarise` for one slice, and what it rests on.
+    """Returns every metric of `summarise` for one slice, and what it rests on.
 
     Args:
         labels: integers [n], 0 or 1; n may be 0.
@@ -86,10 +86,10 @@ def slice_figures(labels: np.ndarray, values: np.ndarray, threshold: float) -> d
         `balanced_accuracy`, `tpr_at_fpr_1`, `tpr_at_fpr_5`, `eer`, `ece`, `true_positive_rate` and
         `false_positive_rate` at the threshold, and `undefined`: why figures are None, or None if none is.
     """
-    labels, values = metrics.check_scores(labels, values)
-    summary = metrics.summarise(labels, values, threshold)
+    labels, values = check_scores(labels, values)
+    summary = summarise(labels, values, threshold)
     called = values >= threshold
-    low, high = metrics.roc_auc_interval(labels, values)
+    low, high = roc_auc_interval(labels, values)
     figures: dict[str, Any] = {"images": labels.size, "positives": int(labels.sum())}
     for name, value in summary.items():
         if name not in ("threshold", "count", "positives"):

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from components.metrics import scores as metrics
+from components.metrics.scores import average_precision, precision_recall_curve, roc_auc, roc_curve
 
 INK, GRID = "#1c2430", "#dfe3e8"
 SERIES = ("#c8553d", "#2a7f8e", "#8a5aa8", "#b07d12", "#4f7d2c", "#c2417c", "#6b5b4b", "#3f6fd1")
@@ -33,15 +33,15 @@ def roc_png(sets: Sets, title: str) -> bytes:
     """Returns ROC curves as a PNG file.
 
     Args:
-        sets: name -> labels and scores, as `metrics.check_scores`; a set of one class has no curve, and the legend says
+        sets: name -> labels and scores, as `check_scores`; a set of one class has no curve, and the legend says
             so.
         title: any text.
     """
     figure, axes = _figure(5, 4.6, title)
     axes.plot([0, 1], [0, 1], color=GRID, linewidth=1)
     for index, (name, (labels, scores)) in enumerate(sets.items()):
-        area = metrics.roc_auc(labels, scores)
-        curve = metrics.roc_curve(labels, scores)
+        area = roc_auc(labels, scores)
+        curve = roc_curve(labels, scores)
         x, y = _NO_CURVE if np.isnan(area) else (curve.false_positive_rate, curve.true_positive_rate)
         _line(axes, index, x, y, f"{_short(name)}: {_figure_text('area', area)}")
     axes.set(xlabel="false-positive rate", ylabel="true-positive rate")
@@ -52,10 +52,10 @@ def precision_recall_png(sets: Sets, title: str) -> bytes:
     """Returns precision-recall curves, as steps, as a PNG file; arguments as `roc_png`."""
     figure, axes = _figure(5, 4.6, title)
     for index, (name, (labels, scores)) in enumerate(sets.items()):
-        average = metrics.average_precision(labels, scores)
+        average = average_precision(labels, scores)
         x, y = _NO_CURVE
         if not np.isnan(average):
-            curve = metrics.precision_recall_curve(labels, scores)
+            curve = precision_recall_curve(labels, scores)
             x, y = np.append(0, curve.recall), np.append(curve.precision[0], curve.precision)
         _line(axes, index, x, y, f"{_short(name)}: {_figure_text('average precision', average)}", steps=True)
     axes.set(xlabel="recall", ylabel="precision")

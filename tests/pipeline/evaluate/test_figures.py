@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from pipeline.evaluate.metrics import evaluation_figures, notes
+from pipeline.evaluate.figures import evaluation_figures, notes
 from pipeline.evaluate.scores import Answers, ServableScores, categorise, match_heads
 from tests.support.servable_answers import PROGAN, REAL, SNGAN, UNSEEN, make_scores
 
