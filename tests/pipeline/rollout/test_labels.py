@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from pipeline.cli.rollout_arguments import add_promote, add_retain, add_rollback
+from pipeline.cli.rollout import add_promote, add_retain, add_rollback
 from pipeline.rollout.edit import Place
 from pipeline.rollout.labels import promote, roll_back
 from pipeline.rollout.models_file import ModelsFileError, locked
