@@ -45,7 +45,7 @@ def judge(confounds: list[Confound], parameters: PreparationParameters) -> dict[
         raise StepRefusedError(
             "real and fake images differ in more than the picture:\n  "
             + "\n  ".join(warnings)
-            + "\nNothing was written. Change the images or the options, or only warn with --confound warn."
+            + "\nNothing was written. Change the images or the parameters, or only warn: set `confound` to warn."
         )
     return {
         "action": parameters.confound,

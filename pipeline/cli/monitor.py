@@ -54,7 +54,9 @@ failed; 2: bad usage. Too few rows raise no alarm, and the table says so."""
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
     parser.add_argument("--report", type=Path, metavar="HTML", help="write what was found, with the shares of classes")
     exporter = parser.add_argument_group("again and again, for Prometheus")
-    exporter.add_argument("--listen", type=int, metavar="PORT", help="serve /metrics and /healthz; 0: any free port")
+    exporter.add_argument(
+        "--listen", type=int, metavar="PORT", dest="port", help="serve /metrics and /healthz; 0: any free port"
+    )
     exporter.add_argument("--every", type=float, metavar="SECONDS", help="between two looks (default 900)")
     exporter.add_argument("--host", metavar="ADDRESS", help="where to listen (default 127.0.0.1: this machine only)")
     breach = parser.add_argument_group("when a threshold is breached")
@@ -100,7 +102,7 @@ def _monitor(options: argparse.Namespace) -> int:
             write_look(found, options.report)
         return found
 
-    if options.listen is not None:
+    if options.port is not None:
         from pipeline.monitoring.gauges import Gauges
 
         return _listen(options, look_once, Gauges(), starter)
@@ -108,7 +110,7 @@ def _monitor(options: argparse.Namespace) -> int:
     if options.json:
         print_json(found.to_dict())
     else:
-        _print_look(found)
+        _print_look(found, options)
     if found.breaches and starter is not None:
         started = starter.breached([each.column for each in found.breaches])
         output.remark(started.reason)
@@ -119,7 +121,7 @@ def _monitor(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Reject incompatible options before anything is imported."""
-    if options.listen is None:
+    if options.port is None:
         for name in ("every", "host"):
             if getattr(options, name) is not None:
                 raise ValueError(f"{name}: says how to look again and again, but nothing does. Add --listen PORT.")
@@ -182,13 +184,13 @@ def _listen(
     def on_error(message: str) -> None:
         output.error(name_flags(message, options))
 
-    with metrics_server(host, options.listen, gauges) as port:
+    with metrics_server(host, options.port, gauges) as port:
         output.say(f"metrics  http://{host}:{port}/metrics")
         look_repeatedly(look_once, gauges, options.every or 900.0, on_look, on_error, stop)
     return DONE
 
 
-def _print_look(found: "Look") -> None:
+def _print_look(found: "Look", options: argparse.Namespace) -> None:
     """Print an inspection for people."""
     version = "" if found.version is None else f" version {found.version}"
     days = ", ".join(day.isoformat() for day in found.baseline) or "none"
@@ -196,7 +198,7 @@ def _print_look(found: "Look") -> None:
     output.say(f"before     {days}: {found.baseline_rows:,} rows")
     output.say(f"reference  {found.reference or 'none'}: {found.reference_rows:,} images")
     for note in found.notes:
-        output.say(f"note       {note}")
+        output.say(f"note       {name_flags(note, options)}")
     if found.malformed:
         output.say(f"note       {found.malformed:,} lines could not be read, e.g. {found.malformed_examples[0]}")
     headings = ("column", "kind", "divergence", "noise", "threshold", "rows", "others", "state")

@@ -157,6 +157,7 @@ def _add_waiting(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="URL",
+        dest="addresses",
         help="REST address of a server (each replica its own; may be repeated): the version is listed, the label is "
         "moved when all of them answer with it, and the command ends when the label is in force",
     )
@@ -165,6 +166,7 @@ def _add_waiting(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=300.0,
         metavar="S",
+        dest="seconds",
         help="for each of these steps (default 300); a version that does not load leaves the file as it was",
     )
 
@@ -179,4 +181,4 @@ def _servers(options: argparse.Namespace) -> "Servers | None":
     """Return the servers to wait for, None if none were named."""
     from pipeline.rollout.server_status import Servers
 
-    return Servers(options.wait, options.wait_seconds, report=output.remark) if options.wait else None
+    return Servers(options.addresses, options.seconds, report=output.remark) if options.addresses else None

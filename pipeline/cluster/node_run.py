@@ -46,7 +46,7 @@ def run_node(plan: Plan, node_id: str) -> tuple[str, float]:
     """
     nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in plan.ir.nodes}
     if node_id not in nodes:
-        raise ConfigurationError(f"--node: '{node_id}' is none of this run. Nodes there: {', '.join(nodes)}.")
+        raise ConfigurationError(f"node: '{node_id}' is none of this run. Nodes there: {', '.join(nodes)}.")
     ir = type(plan.ir)()
     ir.CopyFrom(plan.ir)
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: plan.run_id})

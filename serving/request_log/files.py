@@ -154,7 +154,7 @@ def log_files(folder: Path) -> dict[date, list[Path]]:
         FileNotFoundError: if there is no such folder.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: is no folder. Name the one that --request-log was given.")
+        raise FileNotFoundError(f"{folder}: is no folder. Name the directory that the request log is written to.")
     found: dict[date, list[Path]] = {}
     for path in sorted(folder.glob(_PATTERN)):
         match = _NAME.fullmatch(path.name)
