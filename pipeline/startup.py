@@ -1,8 +1,8 @@
 """Start-up of a process: environment, logging, signals, and imports that cost less.
 
-Whole process that imports what `genattr run` imports, and exits: @FULL s of CPU; without `gc.freeze` @NOFREEZE s, with
-the garbage collector at work during imports @NODISABLE s, without postponed modules @NOPOST s, without any of the three
-@NONE s (medians of seven).
+By `importing`, a process that imports what `genattr run` does and exits takes 5.0 s of CPU instead of 8.2 s (medians of
+seven, alternating): without `gc.freeze` it takes 2.5 s more, with the collector at work 0.5 s more, and without
+postponed modules 0.6 s more.
 """
 
 import contextlib

@@ -477,7 +477,7 @@ def parsed(*words):
 def test_without_further_words_the_label_is_stable_and_the_file_lies_in_the_folder():
     for words in (("promote", "runs/serving", "newest"), ("rollback", "runs/serving")):
         options = parsed(*words)
-        assert (options.serving, options.label, options.wait) == (Path("runs/serving"), "stable", [])
+        assert (options.serving, options.label, options.addresses) == (Path("runs/serving"), "stable", [])
         assert (options.models_config, options.model_name) == (None, MODEL)
 
 
