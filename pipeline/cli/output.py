@@ -14,7 +14,6 @@ from pipeline.cli.command import name_flags
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
@@ -93,10 +92,10 @@ def progress(task: str) -> Iterator[Advance]:
         yield lambda done, total, what: bar.update(identifier, completed=done, total=total, what=escape(what))
 
 
-def build_table(
+def table(
     title: str, headings: Sequence[str], rows: "Iterable[Sequence[str | Text]]", numbers: Sequence[str] = ()
-) -> "Table":
-    """Return a table.
+) -> None:
+    """Print a table.
 
     Args:
         title: Line above it.
@@ -107,19 +106,12 @@ def build_table(
     from rich.markup import escape
     from rich.table import Table
 
-    built = Table(title=escape(title), title_justify="left")
+    shown = Table(title=escape(title), title_justify="left")
     for heading in headings:
-        built.add_column(heading, justify="right" if heading in numbers else "left")
+        shown.add_column(heading, justify="right" if heading in numbers else "left")
     for row in rows:
-        built.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
-    return built
-
-
-def table(
-    title: str, headings: Sequence[str], rows: "Iterable[Sequence[str | Text]]", numbers: Sequence[str] = ()
-) -> None:
-    """Print a table; the arguments are those of `build_table`."""
-    terminal().print(build_table(title, headings, rows, numbers))
+        shown.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
+    terminal().print(shown)
 
 
 def counts(title: str, values: Mapping[str, int]) -> None:

@@ -11,8 +11,6 @@ from pipeline.cli.output import DONE, FAILED
 from pipeline.startup import import_tensorflow, importing
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from pipeline.runs.local import RunOutcome
 
 _NODE_WIDTH = 44
@@ -64,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         output.print_json(outcome_values(outcome))
     else:
-        listener.finished(outcome)
+        _print_outcome(outcome)
     if outcome.error is None:
         return DONE
     if options.verbose:
@@ -73,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 class RunConsole:
-    """Display of a run: a line for each node, and a table at the end.
+    """Display of a run while it goes on: a line for each node.
 
     Args:
         silent: Print nothing, because machines read standard output.
@@ -125,27 +123,27 @@ class RunConsole:
             self._console.file.write(f"{_LINE_START}  {node:<{_NODE_WIDTH}}")
         self._console.print(f"{_MARKS[state]}{' ' * (9 - len(state))}{seconds:6.1f} s")
 
-    def finished(self, outcome: "RunOutcome") -> None:
-        """Print models, blessings, the paths of the servable and of the report, and what went wrong."""
-        from rich.markup import escape
 
-        report = outcome.report
-        if report.models:
-            self._console.print(_models_table(outcome))
-        if report.baselines:
-            self._console.print(_baselines_table(outcome))
-        if report.copies:
-            from pipeline.report.robustness_view import robustness_view, saved_alike_sentence
+def _print_outcome(outcome: "RunOutcome") -> None:
+    """Print models, blessings, the paths of the servable and of the report, and what went wrong."""
+    from rich.markup import escape
 
-            view = robustness_view(report.copies, report.models)
-            self._console.print(escape(saved_alike_sentence(view, report.models)), soft_wrap=True)
-        for warning in report.data.warnings if report.data else ():
-            self._console.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
-        color = "green" if report.outcome == "pushed" else "red"
-        self._console.print(f"[{color}]{report.outcome}[/] {escape(report.message)}", soft_wrap=True)
-        if report.servable:
-            self._console.print(f"servable  {escape(report.servable)}", soft_wrap=True)
-        self._console.print(f"report    {escape(str(outcome.report_path))}", soft_wrap=True)
+    report = outcome.report
+    if report.models:
+        _print_models(outcome)
+    if report.baselines:
+        _print_baselines(outcome)
+    if report.copies:
+        from pipeline.report.robustness_view import robustness_view, saved_alike_sentence
+
+        output.say(saved_alike_sentence(robustness_view(report.copies, report.models), report.models))
+    for warning in report.data.warnings if report.data else ():
+        output.say(warning, "yellow")
+    color = "green" if report.outcome == "pushed" else "red"
+    output.terminal().print(f"[{color}]{report.outcome}[/] {escape(report.message)}", soft_wrap=True)
+    if report.servable:
+        output.say(f"servable  {report.servable}")
+    output.say(f"report    {outcome.report_path}")
 
 
 def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
@@ -205,7 +203,7 @@ def _comparison_values(outcome: "RunOutcome") -> dict[str, Any] | None:
     }
 
 
-def _baselines_table(outcome: "RunOutcome") -> "Table":
+def _print_baselines(outcome: "RunOutcome") -> None:
     values = _comparison_values(outcome) or {"binary": [], "multiclass": []}
     compared = [(row["question"], row["model"], row["figures"], "roc_auc") for row in values["binary"]]
     compared += [("multiclass", row["model"], row, "macro_roc_auc") for row in values["multiclass"]]
@@ -215,10 +213,10 @@ def _baselines_table(outcome: "RunOutcome") -> "Table":
     ]
     figures = ("ROC-AUC", "bal. accuracy")
     headings = ("question", "model", *figures)
-    return output.build_table("beside baselines, on the test split", headings, rows, numbers=figures)
+    output.table("beside baselines, on the test split", headings, rows, numbers=figures)
 
 
-def _models_table(outcome: "RunOutcome") -> "Table":
+def _print_models(outcome: "RunOutcome") -> None:
     from rich.text import Text
 
     from components.metrics.scores import summarise
@@ -241,4 +239,4 @@ def _models_table(outcome: "RunOutcome") -> "Table":
             shown = [f"{values[figure]:.3f}" for figure in figures]
         rows.append((model.name, marks[model.blessed], *shown))
     headings = ("model", "blessed", *figures.values())
-    return output.build_table("models, on the test split", headings, rows, numbers=headings[2:])
+    output.table("models, on the test split", headings, rows, numbers=headings[2:])
