@@ -22,7 +22,7 @@ from benchmarks.measure import Measurement, Row, benchmark_arguments, measured, 
 
 _SETTLED = "from pipeline.startup import import_tensorflow, settle_environment\nsettle_environment()\n"
 _LEAN = f"""{_SETTLED}
-from pipeline.lean_imports import importing
+from pipeline.startup import importing
 import_tensorflow(verbose=False)
 with importing():
     import pipeline.runs.local

@@ -46,6 +46,24 @@ def test_a_step_is_imported_by_no_other_directory_of_components(step):
     ] == []
 
 
+def test_every_import_of_our_own_exists():
+    """A type checker passes over what is missing where an import stands inside a function."""
+    missing = []
+    for package in (*PACKAGES, "tests"):
+        for file in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                modules = [node.module] if isinstance(node, ast.ImportFrom) else []
+                modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                ours = [module for module in modules if is_below(module, *PACKAGES, "tests")]
+                missing += [f"{file.name}: {module}" for module in ours if not _exists(module)]
+    assert missing == []
+
+
+def _exists(module: str) -> bool:
+    path = ROOT.joinpath(*module.split("."))
+    return path.with_suffix(".py").is_file() or path.is_dir()
+
+
 def test_there_are_steps_and_libraries():
     assert len(STEPS) > 5
     assert len(LIBRARIES) > 5

@@ -35,8 +35,8 @@ _TITLES: dict[Property, str] = {
     "colour_mode": "colour mode",
 }
 _ADVICE: dict[Property, str] = {
-    "format": "Bring both classes through the same last step: prepare with --recompress 90.",
-    "compression": "Bring both classes through the same last step: prepare with --recompress 90.",
+    "format": "Bring both classes through the same last step: prepare with recompress=90.",
+    "compression": "Bring both classes through the same last step: prepare with recompress=90.",
     "resolution": "Cropping hides the size, not the scale of what is shown: take both classes at the same resolution.",
     "colour_mode": "Take both classes in colour, or both in grey.",
 }

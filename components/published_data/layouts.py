@@ -156,7 +156,7 @@ def require_complete(layout: Layout, downloaded: Path, found: list[FoundSource],
     if problems:
         raise ValueError(
             f"{downloaded}: not all of {layout.title} is there.\n" + "\n".join(problems) + "\n"
-            "Fetch what is missing, say where it lies with --folder SOURCE=DIR, or take fewer images with --amount N."
+            "Fetch what is missing, name its directory by `folders`, or take fewer images by `amount`."
         )
 
 

@@ -174,7 +174,7 @@ def source_names(files: Sequence[Path], sources: Sequence[str] | None = None) ->
         names = list(sources)
     if len(names) != len(files):
         raise ValueError(
-            f"--source: must give one name for each attribution file, got {len(names)} names for {len(files)} files "
+            f"sources: must give one name for each attribution file, got {len(names)} names for {len(files)} files "
             f"({', '.join(str(file) for file in files) or 'none of the files has a head'})."
         )
     reserved = ("primary", *contract.RESERVED_VERDICTS)
@@ -182,17 +182,17 @@ def source_names(files: Sequence[Path], sources: Sequence[str] | None = None) ->
         if not _SOURCE_NAME.fullmatch(name):
             raise ValueError(
                 f"source '{name}' of {file}: must start with a letter or digit and hold only letters, digits, '_', "
-                "'.' and '-', at most 100. Name the heads with --source."
+                "'.' and '-', at most 100. Name the heads by `sources`."
             )
         if name in reserved:
             raise ValueError(
-                f"source '{name}' of {file}: must not be one of {', '.join(reserved)}. Name the heads with --source."
+                f"source '{name}' of {file}: must not be one of {', '.join(reserved)}. Name the heads by `sources`."
             )
         if names.count(name) > 1:
             twice = [str(other) for other, its_name in zip(files, names, strict=True) if its_name == name]
             raise ValueError(
                 f"source '{name}': names the heads of {' and '.join(twice)}; each must have a name of its own. "
-                "Name the heads with --source."
+                "Name the heads by `sources`."
             )
     return names
 
@@ -267,13 +267,13 @@ def _read_array(path: Path, size: int) -> np.ndarray:
 
 def _statistics_for(model: PublishedModel, folder: Path | None) -> Statistics | None:
     if model.pooled and folder is not None:
-        raise ValueError(f"--statistics: {model.path} takes pixels, which have no statistics. Leave the option out.")
+        raise ValueError(f"statistics: {model.path} takes pixels, which have no statistics. Leave them out.")
     if model.pooled:
         return None
     if folder is None:
         raise ValueError(
-            f"{model.path}: takes the normalised DCT, of which the file holds no statistics. Give the folder of "
-            f"{MEAN_FILE} and {DEVIATION_FILE} that were published with it: --statistics DIR."
+            f"{model.path}: takes the normalised DCT, of which the file holds no statistics. Give the directory "
+            f"of {MEAN_FILE} and {DEVIATION_FILE} that were published with it by `statistics`."
         )
     return read_statistics(folder, model.size)
 

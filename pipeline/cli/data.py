@@ -1,18 +1,25 @@
-"""The words that the commands about images and datasets take: sample, arrange, split-collages, prepare."""
+"""Commands about images and datasets: sample, arrange, split-collages, prepare."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipeline.cli import output
 from pipeline.cli.command import Commands, add_command
+from pipeline.cli.output import DONE
+
+if TYPE_CHECKING:
+    from components.dataset.manifest import Manifest
 
 
 def add_sample(commands: Commands) -> None:
-    """Adds `genattr sample`."""
+    """Add `genattr sample`."""
     parser = add_command(
         commands,
         "sample",
         "make a synthetic image tree, for the demonstration and for tests",
         "genattr sample data/demo-images --per-source 200",
+        _sample,
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write real/ and fake/ into")
     parser.add_argument("--per-source", type=int, default=200, metavar="N", help="images a source (default 200)")
@@ -22,17 +29,145 @@ def add_sample(commands: Commands) -> None:
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
 
 
+def _sample(options: argparse.Namespace) -> int:
+    """Write the synthetic image tree."""
+    from components.sample.generators import DEFAULT_GENERATORS
+    from components.sample.tree import write_sample_tree
+
+    with output.progress("sampling") as advance:
+        summary = write_sample_tree(
+            options.out,
+            per_source=options.per_source,
+            size=options.size,
+            seed=options.seed,
+            generators=tuple(options.generators or DEFAULT_GENERATORS),
+            progress=advance,
+        )
+    if options.json:
+        output.print_json(summary.to_dict())
+    else:
+        output.counts(f"images in {options.out}", summary.counts)
+    return DONE
+
+
+def add_arrange(commands: Commands) -> None:
+    """Add `genattr arrange`."""
+    parser = add_command(
+        commands,
+        "arrange",
+        "make an image tree of a downloaded, published data set",
+        "genattr arrange faceshqplus downloads/Faces-HQ --check\n"
+        "  genattr arrange ganfp downloads images/ganfp --folder real_celeba=/data/celeba/img_align_celeba_png",
+        _arrange,
+    )
+    parser.add_argument("layout", metavar="LAYOUT", choices=("ganfp", "faceshqplus"), help="ganfp or faceshqplus")
+    parser.add_argument("downloaded", metavar="DOWNLOADED", type=Path, help="folder that holds the downloaded folders")
+    parser.add_argument("out", metavar="OUT", type=Path, nargs="?", help="image tree to make; not needed with --check")
+    parser.add_argument(
+        "--folder",
+        action="append",
+        default=[],
+        type=_folder,
+        metavar="SOURCE=DIR",
+        dest="folders",
+        help="where a source's images lie, if not in the folder that docs/published-datasets.md names; may be repeated",
+    )
+    parser.add_argument(
+        "--amount", type=int, metavar="N", help="images a source, the first by number (default: as published)"
+    )
+    parser.add_argument("--copy", action="store_true", help="copy files, instead of linking where that is possible")
+    parser.add_argument("--check", action="store_true", help="only say what is there, or missing (exit code 2)")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+
+def _arrange(options: argparse.Namespace) -> int:
+    """Make an image tree of a downloaded data set."""
+    from components.published_data.arrange import arrange, check_download
+
+    directories, amount = dict(options.folders), options.amount
+    if options.check:
+        arrangement = check_download(options.layout, options.downloaded, directories, amount)
+    elif options.out is None:
+        raise ValueError("out: is missing: the image tree to make. Name it, or add --check.")
+    else:
+        with output.progress("arranging") as advance:
+            arrangement = arrange(
+                options.layout, options.downloaded, options.out, directories, amount, options.copy, progress=advance
+            )
+    if options.json:
+        output.print_json(arrangement.to_dict())
+    else:
+        title = f"complete, to be taken from {options.downloaded}" if options.check else f"images in {options.out}"
+        output.counts(title, {source.directory: source.taken for source in arrangement.sources})
+    return DONE
+
+
+def add_split_collages(commands: Commands) -> None:
+    """Add `genattr split-collages`."""
+    parser = add_command(
+        commands,
+        "split-collages",
+        "cut sheets of generated images into single images, never rescaled",
+        "genattr split-collages stargan-v2/results images/faces/fake_testonly/starganv2_celebahq --tile 256",
+        _split_collages,
+    )
+    parser.add_argument("collages", metavar="COLLAGES", nargs="+", type=Path, help="sheets, or folders of them")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write 000000.png, 000001.png ... into")
+    parser.add_argument("--tile", type=int, required=True, metavar="PIXELS", help="height and width of one image")
+    for what in ("row", "column"):
+        parser.add_argument(
+            f"--skip-first-{what}",
+            action=argparse.BooleanOptionalAction,
+            default=True,
+            help=f"leave the first {what} out: a StarGAN v2 sheet shows its inputs there",
+        )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes (default 2); the result does not depend on it"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was cut, and what was refused, as JSON")
+
+
+def _split_collages(options: argparse.Namespace) -> int:
+    """Cut sheets of images into single images."""
+    from components.published_data.collages import CollageParameters, split_collages
+    from pipeline.config.schema import validated
+
+    names = ("tile", "skip_first_row", "skip_first_column", "workers")
+    parameters = validated(CollageParameters, {name: getattr(options, name) for name in names})
+    with output.progress("cutting") as advance:
+        summary = split_collages(options.collages, options.out, parameters, progress=advance)
+    if options.json:
+        output.print_json(summary.to_dict())
+        return DONE
+    files = len(summary.sheets) + len(summary.refused)
+    output.say(f"{summary.tiles:,} images in {summary.out}, cut from {len(summary.sheets):,} of {files:,} files")
+    for sheet in summary.refused:
+        output.say(f"refused  {sheet.path}: {sheet.detail}")
+    return DONE
+
+
 def add_prepare(commands: Commands) -> None:
-    """Adds `genattr prepare`."""
+    """Add `genattr prepare`."""
     parser = add_command(
         commands,
         "prepare",
         "turn an image tree into a dataset",
         "genattr prepare data/demo-images data/demo --size 128 --train 0.6 --eval 0.2 --test 0.2\n"
         "  genattr prepare images data/mine --recompress 90 --confound fail",
+        _prepare,
     )
     parser.add_argument("images", metavar="IMAGES", type=Path, help="folder that holds {real,fake}/<source>/<images>")
     parser.add_argument("out", metavar="OUT", type=Path, help="dataset folder; span-<N> is written into it")
+    _add_image_arguments(parser)
+    _add_split_arguments(parser)
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes (default 2); the result does not depend on it"
+    )
+    parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
+
+
+def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what happens to each image before it is written."""
     parser.add_argument("--size", type=int, default=128, help="side in pixels (default 128); smaller ones are rejected")
     parser.add_argument(
         "--crop",
@@ -76,11 +211,15 @@ def add_prepare(commands: Commands) -> None:
         metavar="B",
         help="balanced accuracy from which one of these counts, 0.5..1 (default 0.75)",
     )
+
+
+def _add_split_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how many images each split has, and which."""
     for split, share in (("train", "0.6"), ("eval", "0.2"), ("test", "0.2")):
         parser.add_argument(
             f"--{split}",
-            type=_share,
-            default=_share(share),
+            type=_amount,
+            default=_amount(share),
             metavar="N|F",
             help=f"images a source, or a fraction of them, for {split} (default {share})",
         )
@@ -100,63 +239,45 @@ def add_prepare(commands: Commands) -> None:
     )
     parser.add_argument("--span", type=int, default=1, help="number of the span to write (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="of splits and perturbations (default 0)")
-    parser.add_argument(
-        "--workers", type=int, default=2, help="processes (default 2); the result does not depend on it"
-    )
-    parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
 
 
-def add_arrange(commands: Commands) -> None:
-    """Adds `genattr arrange`."""
-    parser = add_command(
-        commands,
-        "arrange",
-        "make an image tree of a downloaded, published data set",
-        "genattr arrange faceshqplus downloads/Faces-HQ --check\n"
-        "  genattr arrange ganfp downloads images/ganfp --folder real_celeba=/data/celeba/img_align_celeba_png",
+def _prepare(options: argparse.Namespace) -> int:
+    """Turn an image tree into a dataset."""
+    from components.dataset.parameters import PreparationParameters
+    from components.dataset.prepare import prepare
+    from pipeline.config.schema import validated
+
+    names = (
+        *("size", "crop", "perturb", "perturb_mode", "recompress", "confound", "confound_limit"),
+        *("train", "eval", "test", "split_order", "real_factor", "span", "seed", "workers"),
     )
-    parser.add_argument("layout", metavar="LAYOUT", choices=("ganfp", "faceshqplus"), help="ganfp or faceshqplus")
-    parser.add_argument("downloaded", metavar="DOWNLOADED", type=Path, help="folder that holds the downloaded folders")
-    parser.add_argument("out", metavar="OUT", type=Path, nargs="?", help="image tree to make; not needed with --check")
-    parser.add_argument(
-        "--folder",
-        action="append",
-        default=[],
-        type=_folder,
-        metavar="SOURCE=DIR",
-        dest="folders",
-        help="where a source's images lie, if not in the folder that docs/published-datasets.md names; may be repeated",
-    )
-    parser.add_argument(
-        "--amount", type=int, metavar="N", help="images a source, the first by number (default: as published)"
-    )
-    parser.add_argument("--copy", action="store_true", help="copy files, instead of linking where that is possible")
-    parser.add_argument("--check", action="store_true", help="only say what is there, or missing (exit code 2)")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+    parameters = validated(PreparationParameters, {name: getattr(options, name) for name in names})
+    with output.progress("preparing") as advance:
+        manifest = prepare(options.images, options.out, parameters, progress=advance)
+    if options.json:
+        output.print_json(manifest.summary())
+    else:
+        _print_dataset(manifest, options.out / f"span-{options.span}")
+    return DONE
 
 
-def add_split_collages(commands: Commands) -> None:
-    """Adds `genattr split-collages`."""
-    parser = add_command(
-        commands,
-        "split-collages",
-        "cut sheets of generated images into single images, never rescaled",
-        "genattr split-collages stargan-v2/results images/faces/fake_testonly/starganv2_celebahq --tile 256",
-    )
-    parser.add_argument("collages", metavar="COLLAGES", nargs="+", type=Path, help="sheets, or folders of them")
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write 000000.png, 000001.png ... into")
-    parser.add_argument("--tile", type=int, required=True, metavar="PIXELS", help="height and width of one image")
-    for what in ("row", "column"):
-        parser.add_argument(
-            f"--skip-first-{what}",
-            action=argparse.BooleanOptionalAction,
-            default=True,
-            help=f"leave the first {what} out: a StarGAN v2 sheet shows its inputs there",
-        )
-    parser.add_argument(
-        "--workers", type=int, default=2, help="processes (default 2); the result does not depend on it"
-    )
-    parser.add_argument("--json", action="store_true", help="print what was cut, and what was refused, as JSON")
+def _print_dataset(manifest: "Manifest", directory: Path) -> None:
+    """Print what a prepared dataset holds, and what was left out."""
+    splits = ("train", "eval", "test", "testonly")
+    sources = sorted({source for split in splits for source in manifest.counts.get(split, {})})
+    rows = [(source, *(f"{manifest.counts.get(split, {}).get(source, 0):,}" for split in splits)) for source in sources]
+    output.table(f"dataset {directory}", ("source", *splits), rows, numbers=splits)
+    if manifest.rejected:
+        reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(manifest.rejected_by_reason.items()))
+        output.say(f"{len(manifest.rejected)} files rejected ({reasons}): see manifest.json#rejected", "yellow")
+    for warning in manifest.warnings:
+        output.say(warning, "yellow")
+    for note in manifest.confounds.get("notes", ()):
+        output.say(note)
+    ratio = manifest.bytes["dataset"] / max(1, manifest.bytes["encoded_images"])
+    output.say(f"{manifest.bytes['dataset'] / 1e6:.1f} MB, {ratio:.2f} times the encoded images")
+    if manifest.duplicates:
+        output.say(f"{len(manifest.duplicates)} duplicates left out: see manifest.json#duplicates")
 
 
 def _recompression(text: str) -> int | str:
@@ -177,7 +298,7 @@ def _folder(text: str) -> tuple[str, Path]:
     return source, Path(folder)
 
 
-def _share(text: str) -> int | float:
+def _amount(text: str) -> int | float:
     """Reads a count (whole number) or a fraction (with a decimal point)."""
     try:
         return int(text)

@@ -1,46 +1,81 @@
-"""The `genattr` command: parses, checks, and hands over.
+"""Entry point of the `genattr` command: parses the arguments, runs the command, turns errors into exit codes.
 
 Nothing heavy is imported here: `genattr --help` must not wait for TensorFlow. Each command imports what it needs once
 its arguments are known to be good. Exit codes: 0 done, 1 failed, 2 bad usage (arguments or configuration).
 """
 
 import argparse
-import importlib
+import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from pipeline.cli import output
+from pipeline.cli.command import Body, name_flags
+from pipeline.cli.output import BAD_USAGE, FAILED
 from pipeline.cli.parser import build_parser
-from pipeline.signals import end_when_told
-from pipeline.startup import settle_environment
+from pipeline.startup import end_on_sigterm, quiet_libraries, settle_environment
 
-Command = Callable[[argparse.Namespace], int]
-
-# Commands that stand in a module of their own; all others are in `commands`.
-_ELSEWHERE = {
-    **dict.fromkeys(("compile", "submit", "schedule"), "kubeflow"),
-    **dict.fromkeys(("promote", "rollback", "retain"), "rollout"),
-    **dict.fromkeys(("describe", "sources"), "sources"),
-    "monitor": "monitor",
-}
+_LOGGER = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
-        arguments: the words after `genattr`; None takes those of the process.
+        arguments: Words after `genattr`; None takes those of the process.
 
     Returns:
         The exit code.
     """
-    end_when_told()
+    end_on_sigterm()
     settle_environment()
     options = build_parser().parse_args(arguments)
-    from pipeline.cli import commands
+    return guarded(options.body, options)
 
-    module = importlib.import_module(f"pipeline.cli.{_ELSEWHERE.get(options.command, 'commands')}")
-    command: Command = getattr(module, options.command.replace("-", "_"))
-    return commands.guarded(command, options)
+
+def guarded(body: Body, options: argparse.Namespace) -> int:
+    """Run the body of a command; an error that it raises on purpose is printed in one line, without a traceback.
+
+    Args:
+        body: Function of the options that returns an exit code.
+        options: Parsed options.
+
+    Returns:
+        The exit code: the command's own; 2 for bad configuration or arguments; 1 for anything that failed.
+    """
+    quiet_libraries(options.verbose)
+    from components.errors import StepRefusedError
+    from pipeline.config.schema import ConfigurationError
+
+    try:
+        return body(options)
+    except (ConfigurationError, ValueError) as error:
+        return _report(options, error, BAD_USAGE)
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has gone. Nothing may be written any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (OSError, StepRefusedError) as error:
+        return _report(options, error, FAILED)
+    except KeyboardInterrupt:
+        output.error("interrupted")
+        return FAILED
+    except Exception as error:
+        if options.verbose or not _is_ours(error):
+            raise
+        return _report(options, error, FAILED)
+
+
+def _is_ours(error: Exception) -> bool:
+    return type(error).__module__.split(".")[0] in ("components", "pipeline", "serving")
+
+
+def _report(options: argparse.Namespace, error: BaseException, code: int) -> int:
+    if options.verbose:
+        _LOGGER.exception("the command failed")
+    output.error(name_flags(str(error), options))
+    return code
 
 
 if __name__ == "__main__":

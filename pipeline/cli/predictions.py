@@ -1,7 +1,8 @@
-"""Writing rows of predictions: a table for people, CSV for spreadsheets, JSON lines for programs."""
+"""Writers of predictions (a table for people, CSV for spreadsheets, JSON lines for programs) and their summary."""
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TextIO
@@ -22,7 +23,7 @@ _STYLES = MappingProxyType(
 
 
 def write_jsonl(rows: Iterable[Row], stream: TextIO) -> None:
-    """Writes one JSON object a row, each as soon as it is known.
+    """Write one JSON object per row, each as soon as it is known.
 
     {"path", "verdict", "fake_probability", "source_probabilities": {source: p}, "error"?}; where there is an error,
     verdict and fake_probability are null and source_probabilities is empty.
@@ -32,7 +33,7 @@ def write_jsonl(rows: Iterable[Row], stream: TextIO) -> None:
 
 
 def write_csv(rows: Iterable[Row], stream: TextIO) -> None:
-    """Writes path, verdict, fake_probability, one column a source, error.
+    """Write path, verdict, fake_probability, one column per source, error.
 
     The columns are those of the first row with an answer; rows before it wait for it.
 
@@ -55,7 +56,7 @@ def write_csv(rows: Iterable[Row], stream: TextIO) -> None:
 
 
 def write_table(rows: Iterable[Row], stream: TextIO) -> None:
-    """Writes an aligned table, coloured where the stream is a terminal, and a line of counts by verdict."""
+    """Write an aligned table, coloured where the stream is a terminal, and a line of counts by verdict."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -90,6 +91,33 @@ WRITERS: Mapping[str, Callable[[Iterable[Row], TextIO], None]] = MappingProxyTyp
 )
 
 
+def summarise(verdicts: Iterable[str]) -> str:
+    """Summarise verdicts in one line, in two where some are contradictions.
+
+    Args:
+        verdicts: Verdicts on the images that were judged.
+
+    Returns:
+        e.g. "4 images: 50.0 % fake, 25.0 % attributed to a source"; with contradictions, a second line that starts with
+        "WARNING". Shares are of all images; a contradiction is called real and counts as neither fake nor attributed.
+        Uncertain images, if there are any, are counted as such: ", 12.5 % uncertain".
+    """
+    counts = Counter(verdicts)
+    images = counts.total()
+    if not images:
+        return "0 images judged"
+    contradictions, unknown = counts[contract.VERDICT_CONTRADICTION], counts[contract.VERDICT_UNKNOWN_GENERATOR]
+    uncertain = counts[contract.VERDICT_UNCERTAIN]
+    attributed = images - counts[contract.VERDICT_REAL] - contradictions - unknown - uncertain
+    fake = _share(attributed + unknown, images)
+    lines = [f"{images:,} images: {fake} fake, {_share(attributed, images)} attributed to a source"]
+    if uncertain:
+        lines[0] += f", {_share(uncertain, images)} uncertain"
+    if contradictions:
+        lines.append(f"WARNING: {_share(contradictions, images)} called real by detection, yet claimed by a source")
+    return "\n".join(lines)
+
+
 def _write_csv_head(write: Callable[[list[object]], object], sources: list[str], waiting: list[Row]) -> None:
     write(["path", "verdict", "fake_probability", *sources, "error"])
     for row in waiting:
@@ -113,3 +141,7 @@ def _strongest(probabilities: Mapping[str, float]) -> str:
         return ""
     source = max(probabilities, key=lambda name: probabilities[name])
     return f"{source} {probabilities[source]:.3f}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"

@@ -18,9 +18,7 @@ from pathlib import Path
 
 from components.errors import StepRefusedError
 from pipeline.config.schema import ConfigurationError, validate_config
-from pipeline.lean_imports import importing
-from pipeline.signals import end_when_told
-from pipeline.startup import import_tensorflow, quiet_libraries, settle_environment
+from pipeline.startup import end_on_sigterm, import_tensorflow, importing, quiet_libraries, settle_environment
 
 _DONE, _FAILED, _BAD_USAGE = 0, 1, 2
 
@@ -60,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    end_when_told()
+    end_on_sigterm()
     settle_environment()
     options = build_parser().parse_args(arguments)
     quiet_libraries(options.verbose)

@@ -42,7 +42,7 @@ def run_node(plan: Plan, node_id: str) -> tuple[str, float]:
         Exception: whatever made the node fail.
     """
     if node_id not in plan.node_ids:
-        raise ConfigurationError(f"--node: '{node_id}' is none of this run. Nodes there: {', '.join(plan.node_ids)}.")
+        raise ConfigurationError(f"node: '{node_id}' is none of this run. Nodes there: {', '.join(plan.node_ids)}.")
     ir = type(plan.ir)()
     ir.CopyFrom(plan.ir)
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: plan.run_id})

@@ -56,7 +56,7 @@ def run_folder(output_root: Path, run_id: str) -> Path:
     """
     if not _RUN_ID.fullmatch(run_id):
         raise ConfigurationError(
-            f"--run-id: must be up to 128 letters, digits, '-', '_', '.' and ':', got {run_id!r}. Kubeflow's own "
+            f"run_id: must be up to 128 letters, digits, '-', '_', '.' and ':', got {run_id!r}. Kubeflow's own "
             "identifiers are of this form; a placeholder in braces means Kubeflow Pipelines older than 2.4: upgrade it."
         )
     return output_root / "plans" / run_id

@@ -313,7 +313,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     """
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
-        raise ConfigurationError(f"--set {override}: must have the form dotted.key=value, e.g. primary.epochs=20.")
+        raise ConfigurationError(f"overrides: {override}: must have the form dotted.key=value, e.g. primary.epochs=20.")
     *parents, last = key.split(".")
     target = values
     for parent in parents:
@@ -321,8 +321,10 @@ def apply_override(values: dict[str, Any], override: str) -> None:
             target[parent] = {}
         target = target[parent]
         if not isinstance(target, dict):
-            raise ConfigurationError(f"--set {override}: '{parent}' is not a mapping, so '{last}' cannot be set in it.")
+            raise ConfigurationError(
+                f"overrides: {override}: '{parent}' is not a mapping, so '{last}' cannot be set in it."
+            )
     try:
         target[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"--set {override}: the value is not YAML: {error}") from error
+        raise ConfigurationError(f"overrides: {override}: the value is not YAML: {error}") from error

@@ -104,12 +104,12 @@ def open_dataset(path: Path, span: int | None = None, splits: Sequence[str] | No
     if missing := [split for split in wanted if split not in found]:
         raise ValueError(
             f"{folder}: has no split {', '.join(missing)}; there are: {', '.join(found) or 'none'}. "
-            "Choose others with --split."
+            "Choose others by `splits`."
         )
     if not wanted:
         raise ValueError(
             f"{folder}: has no split {' or '.join(DEFAULT_SPLITS)}; there are: {', '.join(found) or 'none'}. "
-            "Choose others with --split."
+            "Choose others by `splits`."
         )
     told = _read_manifest(folder)
     images = [told.get("splits", {}).get(split, {}).get("images") for split in wanted]

@@ -64,9 +64,9 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         """Raises ValueError if a value is out of range."""
         if not 1 <= self.batch_size <= contract.MAX_BATCH_ROWS:
-            raise ValueError(f"--batch-size: must be 1 to {contract.MAX_BATCH_ROWS}, got {self.batch_size}.")
+            raise ValueError(f"batch_size: must be 1 to {contract.MAX_BATCH_ROWS}, got {self.batch_size}.")
         if strange := [name for name in self.perturbations if name not in ORDER]:
-            raise ValueError(f"--perturb: must be of {', '.join(ORDER)}, got {', '.join(strange)}.")
+            raise ValueError(f"perturbations: must be of {', '.join(ORDER)}, got {', '.join(strange)}.")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def check(options: EvaluationOptions) -> tuple[ServableDescription, EvaluatedDat
     if servable.size and dataset.size and dataset.size < servable.size:
         raise ValueError(
             f"{dataset.folder}: its images have {dataset.size} x {dataset.size} pixels, and {servable.version.path} "
-            f"looks at {servable.size} x {servable.size}. Prepare the dataset with --size {servable.size}."
+            f"looks at {servable.size} x {servable.size}. Prepare the dataset with size {servable.size}."
         )
     match_heads(list(servable.sources), dataset.sources, servable.level)
     return servable, dataset
@@ -133,7 +133,7 @@ def evaluate(
         scores = judged.scores(servable, dataset)
         if not scores.images.count and not judged.refused:
             raise ValueError(
-                f"{dataset.folder}: holds no image in {', '.join(dataset.files)}. Choose other splits with --split."
+                f"{dataset.folder}: holds no image in {', '.join(dataset.files)}. Choose others by `splits`."
             )
         document = {
             **_head(options, servable, dataset, scores, judged.refused, created or datetime.now(UTC)),

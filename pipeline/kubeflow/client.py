@@ -111,7 +111,7 @@ class Cluster:
         if create and found.storage_state == "ARCHIVED":
             raise ClusterError(
                 f"experiment {name!r}: must not be archived, for nothing runs in it then. "
-                "Restore it on Kubeflow's page, or name another one by --experiment."
+                "Restore it on Kubeflow's page, or name another one by `experiment`."
             )
         return str(found.experiment_id)
 
@@ -163,7 +163,7 @@ def connect(connection: Connection) -> Cluster:
     cluster.health = _health(cluster)
     if cluster.health.get("multi_user") and connection.namespace is None:
         raise ValueError(
-            f"--namespace: is missing, and {connection.host} has several users. Name that of your Kubeflow profile."
+            f"namespace: is missing, and {connection.host} has several users. Name that of your Kubeflow profile."
         )
     return cluster
 
@@ -180,7 +180,7 @@ def _health(cluster: Cluster) -> dict[str, Any]:
             if getattr(error, "status", None) == 404:
                 raise ClusterError(
                     f"{host}{_HEALTH}: must answer (Kubeflow Pipelines 2.4 or newer), got 404. Upgrade it, or correct "
-                    "--host: behind Kubeflow's gateway it ends with /pipeline."
+                    "`host`: behind Kubeflow's gateway it ends with /pipeline."
                 ) from error
             raise
     try:
@@ -190,7 +190,7 @@ def _health(cluster: Cluster) -> dict[str, Any]:
     if not isinstance(health, dict):
         raise ClusterError(
             f"{host}{_HEALTH}: must answer with JSON, got something else, probably a login page. "
-            "Name a token by --token-file, or correct --host."
+            "Name a token by `token_file`, or correct `host`."
         )
     return health
 
@@ -211,14 +211,14 @@ def _told(connection: Connection, doing: str) -> Iterator[None]:
         if isinstance(reason, urllib3.exceptions.SSLError):
             raise ClusterError(
                 f"{host}: must show a certificate that we trust: {_short(reason)}. "
-                "Name its authority by --ca, or correct --host."
+                "Name its authority by `authority`, or correct `host`."
             ) from error
         if isinstance(reason, urllib3.exceptions.ProtocolError | urllib3.exceptions.ReadTimeoutError):
             raise ClusterError(
                 f"{host}: broke off while {doing}, so that it may be done or not. Call again: what was done is found."
             ) from error
         raise ClusterError(
-            f"{host}: cannot be reached: {_short(reason)}. Correct --host, or see whether it is up and your network "
+            f"{host}: cannot be reached: {_short(reason)}. Correct `host`, or see whether it is up and your network "
             "leads there."
         ) from error
     except (OpenApiException, UnicodeDecodeError) as error:
@@ -231,12 +231,12 @@ def _refusal(connection: Connection, doing: str, status: int, message: str) -> C
     said = f": {message}" if message else ""
     if status == 401:
         given = f"that of {token}" if token else "none"
-        return ClusterError(f"{host}: must be shown a valid token, got {given} (401{said}). Name one by --token-file.")
+        return ClusterError(f"{host}: must be shown a valid token, got {given} (401{said}). Name one by `token_file`.")
     if status == 403:
         where = f" in namespace {connection.namespace!r}" if connection.namespace else ""
         return ClusterError(
-            f"{host}: does not allow us {doing}{where} (403{said}). Ask for the role, or correct --namespace or "
-            "--token-file."
+            f"{host}: does not allow us {doing}{where} (403{said}). Ask for the role, or correct `namespace` or "
+            "`token_file`."
         )
     if status == 404:
         return NotThereError(f"{host}: has not what is needed for {doing} (404{said}).")

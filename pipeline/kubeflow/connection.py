@@ -35,7 +35,7 @@ class Connection:
         object.__setattr__(self, "host", self.host.rstrip("/"))
         _check_host(self.host)
         if self.namespace is not None and not self.namespace:
-            raise ValueError("--namespace: must not be empty, got ''. Name the namespace of your Kubeflow profile.")
+            raise ValueError("namespace: must not be empty, got ''. Name the namespace of your Kubeflow profile.")
         if self.token_file is not None:
             _check_token(self.token_file)
         if self.authority is not None:
@@ -50,11 +50,11 @@ def _check_host(host: str) -> None:
     except ValueError:
         usable = False
     if not usable or any(character.isspace() for character in host):
-        raise ValueError(f"--host: must be an http:// or https:// address, got {host!r}. {example}")
+        raise ValueError(f"host: must be an http:// or https:// address, got {host!r}. {example}")
     if parts.username or parts.password:
-        raise ValueError("--host: must hold no user or password. Put a token into a file, and name it by --token-file.")
+        raise ValueError("host: must hold no user or password. Put a token into a file, and name it by `token_file`.")
     if parts.query or parts.fragment:
-        raise ValueError(f"--host: must end with its path, got {host!r}. Leave out what follows ? or #. {example}")
+        raise ValueError(f"host: must end with its path, got {host!r}. Leave out what follows ? or #. {example}")
 
 
 def _check_token(file: Path) -> None:
@@ -62,14 +62,14 @@ def _check_token(file: Path) -> None:
     try:
         token = file.read_text(encoding="ascii").strip()
     except UnicodeDecodeError:
-        raise ValueError(f"--token-file {file}: must hold a token, found other bytes. Name the right file.") from None
+        raise ValueError(f"token_file: {file}: must hold a token, found other bytes. Name the right file.") from None
     except OSError as error:
         raise ValueError(
-            f"--token-file {file}: cannot be read: {error.strerror}. Name a file that you may read."
+            f"token_file: {file}: cannot be read: {error.strerror}. Name a file that you may read."
         ) from error
     if not token or any(character.isspace() or not character.isprintable() for character in token):
         found = "several words or lines" if token else "nothing"
-        raise ValueError(f"--token-file {file}: must hold one token, found {found}. Write the token alone into it.")
+        raise ValueError(f"token_file: {file}: must hold one token, found {found}. Write the token alone into it.")
 
 
 def _check_authority(file: Path) -> None:
@@ -80,7 +80,7 @@ def _check_authority(file: Path) -> None:
     except OSError as error:  # ssl.SSLError is one
         reason = error.strerror or "no certificate in it"
         raise ValueError(
-            f"--ca {file}: must be a PEM file of certificates: {reason}. Name the authority's certificate."
+            f"authority: {file}: must be a PEM file of certificates: {reason}. Name the authority's certificate."
         ) from error
 
 
@@ -88,14 +88,14 @@ def check_names(**names: str | None) -> None:
     """Refuses names that Kubeflow could not keep, or show; those that are None were not given.
 
     Args:
-        **names: by the option that gives them, with underscores.
+        **names: Names by parameter.
 
     Raises:
         ValueError: if one is empty, too long, or has spaces at its ends.
     """
-    for option, name in names.items():
+    for parameter, name in names.items():
         if name is not None and (not 1 <= len(name) <= _LONGEST_NAME or name != name.strip() or not name.isprintable()):
             raise ValueError(
-                f"--{option.replace('_', '-')}: must be 1 to {_LONGEST_NAME} printable characters, without spaces at "
+                f"{parameter}: must be 1 to {_LONGEST_NAME} printable characters, without spaces at "
                 f"the ends, got {name!r}. Choose another name."
             )

@@ -159,21 +159,21 @@ def parse_cron(text: str) -> CronSchedule:
     words = text.split()
     if len(words) == 1 and words[0].startswith("@"):
         if words[0].lower() not in _DESCRIPTORS:
-            raise ValueError(f"--cron {text!r}: is no such word. Use one of {', '.join(_DESCRIPTORS)}, or five fields.")
+            raise ValueError(f"cron: {text!r}: is no such word. Use one of {', '.join(_DESCRIPTORS)}, or five fields.")
         words = _DESCRIPTORS[words[0].lower()].split()
     if words and words[0].startswith("@every"):
         raise ValueError(
-            f"--cron {text!r}: counts from whenever it was made, so nobody can say when it happens. "
+            f"cron: {text!r}: counts from whenever it was made, so nobody can say when it happens. "
             "Write fields, e.g. '0 */6 * * *' for every six hours."
         )
     if words and re.match(r"(CRON_)?TZ=", words[0]):
         raise ValueError(
-            f"--cron {text!r}: must not name a time zone: the scheduler has one for everybody, UTC as it is shipped. "
+            f"cron: {text!r}: must not name a time zone: the scheduler has one for everybody, UTC as it is shipped. "
             "Write the time in UTC."
         )
     if len(words) not in (5, 6):
         raise ValueError(
-            f"--cron {text!r}: must have five fields (minute, hour, day of month, month, day of week) or six, second "
+            f"cron: {text!r}: must have five fields (minute, hour, day of month, month, day of week) or six, second "
             f"first, got {len(words)}. Write e.g. '0 2 * * *' for every day at 02:00."
         )
     if len(words) == 5:
@@ -181,7 +181,7 @@ def parse_cron(text: str) -> CronSchedule:
     schedule = _schedule(words, text)
     if not schedule.upcoming(1):
         raise ValueError(
-            f"--cron {text!r}: never happens in the next {_YEARS_AHEAD} years: no such day in such a month. "
+            f"cron: {text!r}: never happens in the next {_YEARS_AHEAD} years: no such day in such a month. "
             "Choose a day that the month has."
         )
     return schedule
@@ -231,7 +231,7 @@ def _part(part: str, kind: _Field, text: str) -> range:
     """Reads one item of a field's list."""
 
     def wrong(rule: str, fix: str) -> ValueError:
-        return ValueError(f"--cron {text!r}: {kind.name}: {rule}, got {part!r}. {fix}")
+        return ValueError(f"cron: {text!r}: {kind.name}: {rule}, got {part!r}. {fix}")
 
     values, slash, step_text = part.partition("/")
     matched = _PART.fullmatch(values)

@@ -87,7 +87,7 @@ class Outcome:
             return [f"{self.action:<9}  {self.name}" + ("" if self.removed else " (it was not scheduled)")]
         lines = [f"{self.action:<9}  {self.name}: {self.run.when()}"]
         if not self.run.enabled:
-            lines.append("paused     nothing runs until --resume")
+            lines.append("paused     nothing runs until it is resumed")
         return [*lines, f"page       {self.run.link}"]
 
 
@@ -215,7 +215,7 @@ def _required(cluster: Cluster, experiment: str, name: str) -> list[RecurringRun
         there = ", ".join(sorted({run.name for run in runs})) or "none"
         raise ClusterError(
             f"{name}: has no recurring run in experiment {experiment!r}; recurring runs there: {there}. "
-            "Make it by --cron, or name its experiment by --experiment."
+            "Make it by `cron`, or name its experiment by `experiment`."
         )
     return ours
 
@@ -279,7 +279,7 @@ def _create(
     service = cluster.client.recurring_runs.recurring_run_service_create_recurring_run
     made = cluster.ask(f"making the recurring run {request.pipeline!r}", service, recurring_run=body)
     if not made.recurring_run_id:
-        raise ClusterError(f"{cluster.connection.host}: answered without the run's identifier. Correct --host.")
+        raise ClusterError(f"{cluster.connection.host}: answered without the run's identifier. Correct `host`.")
     return str(made.recurring_run_id)
 
 
@@ -299,5 +299,5 @@ def _settle(cluster: Cluster, keep: RecurringRun, others: list[RecurringRun], en
 def _meanwhile(request: ScheduleRequest) -> ClusterError:
     return ClusterError(
         f"{request.pipeline}: somebody else schedules it at the same time, and was later. "
-        "See what stands there by --list; call again if yours should."
+        "List the recurring runs; call again if yours should be the one."
     )

@@ -43,7 +43,7 @@ class RunRequest:
     def __post_init__(self) -> None:
         check_names(experiment=self.experiment, image=self.image, run_name=self.run_name)
         if self.span is not None and self.span < 0:
-            raise ValueError(f"--span: must be at least 0, got {self.span}. Name a span of the dataset.")
+            raise ValueError(f"span: must be at least 0, got {self.span}. Name a span of the dataset.")
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -144,10 +144,12 @@ def submit(cluster: Cluster, package: Package, request: RunRequest) -> Submitted
         made = cluster.ask(f"making the run {name!r}", cluster.client.runs.run_service_create_run, run=body)
     except ClusterError as error:
         if request.run_name is None:
-            raise ClusterError(f"{error} To find a run that was made after all, add --run-name {name}.") from error
+            raise ClusterError(
+                f"{error} To find a run that was made after all, name it by `run_name`: {name}."
+            ) from error
         raise
     if not made.run_id:
-        raise ClusterError(f"{cluster.connection.host}: answered without the run's identifier. Correct --host.")
+        raise ClusterError(f"{cluster.connection.host}: answered without the run's identifier. Correct `host`.")
     first = min([made, *_useful_runs(cluster, experiment, name)], key=lambda run: (run.created_at, run.run_id))
     if first.run_id == made.run_id:
         return _submitted(cluster, request, made, made=True)

@@ -78,7 +78,7 @@ def describe_servable(path: Path, config: PipelineConfig | None = None) -> Descr
     lineage = _lineage(said.version.path, config)
     unknown = list(_WITHOUT_CARD if card is None else ())
     if not lineage:
-        unknown.append("the executions behind it: no metadata store that knows it was found (--config names one)")
+        unknown.append("the executions behind it: no metadata store that knows it was found")
     return DescribedServable(said, card, lineage, tuple(unknown))
 
 

@@ -30,7 +30,7 @@ def metrics_server(host: str, port: int, gauges: Gauges) -> Iterator[int]:
         OSError: if it cannot be had.
     """
     if not 0 <= port <= _LARGEST_PORT:
-        raise ValueError(f"--listen: must be 0 (any free port) to {_LARGEST_PORT}, got {port}.")
+        raise ValueError(f"port: must be 0 (any free port) to {_LARGEST_PORT}, got {port}.")
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10  # seconds; a connection that says nothing is closed
@@ -56,7 +56,7 @@ def metrics_server(host: str, port: int, gauges: Gauges) -> Iterator[int]:
     try:
         server = ThreadingHTTPServer((host, port), Handler)
     except OSError as error:
-        raise OSError(f"--listen {port}: cannot listen on {host}: {error.strerror or error}.") from error
+        raise OSError(f"port: cannot listen on {host}:{port}: {error.strerror or error}.") from error
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:

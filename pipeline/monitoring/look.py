@@ -106,7 +106,7 @@ def look(
     """
     days = logged_days(folder)
     if not days:
-        raise NothingLoggedError(f"{folder}: holds no request log yet. Serve or predict with --request-log {folder}.")
+        raise NothingLoggedError(f"{folder}: holds no request log yet. Serve or predict with a request log there.")
     day = days[-1] if day is None else day
     earlier = [each for each in days if each < day][-parameters.baseline_days :]
     now, before = read_days(folder, [day]), read_days(folder, earlier)

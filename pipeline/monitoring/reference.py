@@ -41,7 +41,7 @@ def find_reference(servable: Path | None, file: Path | None) -> Reference:
     if file is not None:
         return Reference(str(file), None, read_statistics(file))
     if servable is None:
-        return Reference("no reference was given. Name the servable with --servable, or a file with --reference")
+        return Reference("no reference was given. Name the `servable`, or a file by `reference`")
     version = find_version(servable)
     path = version.path / contract.REFERENCE_STATISTICS
     if not path.is_file():

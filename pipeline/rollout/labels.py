@@ -94,7 +94,7 @@ def promote(
     """
     if not _LABEL.fullmatch(label) or label == NEWEST:
         raise ValueError(
-            f"--label: must start with a letter, hold only letters, digits, '_', '.' and '-', and not be {NEWEST}, got "
+            f"label: must start with a letter, hold only letters, digits, '_', '.' and '-', and not be {NEWEST}, got "
             f"{label!r}."
         )
     _require_folder(place)
@@ -153,7 +153,7 @@ def roll_back(place: Place, label: str = STABLE, servers: Servers | None = None,
         if number is None and (label == STABLE or not known or STABLE not in edit.labels):
             raise ModelsFileError(
                 f"{edit.path}: nothing is known that label {label} named before version {current}, and no lower "
-                f"version is listed. Name one: genattr promote {place.serving} VERSION --label {label}."
+                f"version is listed. Promote a version to it by its number."
             )
         labels = {name: of for name, of in edit.labels.items() if name != label}
         if number is not None:
@@ -223,7 +223,7 @@ def _notes(edit: Edit, label: str, target: Target, served: set[int], servers: Se
         names = ", ".join(sorted(name for name, of in target.labels.items() if of == newest))
         notes.append(
             f"requests without a label go to version {newest} ({names}), the newest that is listed; clients that want "
-            f"version {stable} must ask for label {STABLE}. To end that: genattr rollback {edit.place.serving} --label "
+            f"version {stable} must ask for label {STABLE}. To end that, roll back label "
             f"{names.split(', ')[0]}"
         )
     if label not in target.labels:
@@ -238,6 +238,6 @@ def _in_one_step(named: int | None, loading: set[int]) -> str:
     if named in loading:
         return (
             f"version {named} has to be loaded: TF Serving moves the label at its first look at the file after that; "
-            "until then it names what it named. With --wait URL the command waits for it"
+            "until then it names what it named. Name the servers by `addresses` to wait for it"
         )
     return "nothing has to be loaded for it: it comes into force at the server's next look at the file"

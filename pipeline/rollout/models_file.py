@@ -41,8 +41,8 @@ def read_models(path: Path) -> model_server_config_pb2.ModelServerConfig:
         text_format.Parse(path.read_text(encoding="utf-8"), config)
     except FileNotFoundError as error:
         raise ModelsFileError(
-            f"{path}: is missing. Put TF Serving's list of models there (docs/serving.md, Versions), or name it with "
-            "--models-config."
+            f"{path}: is missing. Put TF Serving's list of models there (docs/serving.md, Versions), or name it by "
+            "`models_config`."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelsFileError(f"{path}: cannot be read: {error}.") from error
@@ -73,7 +73,7 @@ def find_model(
     if len(found) != 1:
         names = ", ".join(model.name for model in models)
         times = "is not listed" if not found else "is listed more than once"
-        raise ModelsFileError(f"{path}: model {name} {times}. Models there: {names}. Choose one with --model-name.")
+        raise ModelsFileError(f"{path}: model {name} {times}. Models there: {names}. Choose one by `model_name`.")
     return found[0]
 
 

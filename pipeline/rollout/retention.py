@@ -44,9 +44,9 @@ class RetentionParameters:
     def __post_init__(self) -> None:
         """Refuses what would keep nothing."""
         if self.keep < 1:
-            raise ValueError(f"--keep: must be at least 1, got {self.keep}. The newest version is never removed.")
+            raise ValueError(f"keep: must be at least 1, got {self.keep}. The newest version is never removed.")
         if not self.min_age_hours >= 0:
-            raise ValueError(f"--min-age-hours: must be at least 0, got {self.min_age_hours:g}.")
+            raise ValueError(f"min_age_hours: must be at least 0, got {self.min_age_hours:g}.")
 
 
 @dataclass(frozen=True)

@@ -48,10 +48,10 @@ class Servers:
         for address in self.addresses:
             if not address.startswith(("http://", "https://")):
                 raise ValueError(
-                    f"--wait: must be the REST address of a server, e.g. http://127.0.0.1:8501, got {address!r}."
+                    f"addresses: must be the REST address of a server, e.g. http://127.0.0.1:8501, got {address!r}."
                 )
         if not self.seconds > 0:
-            raise ValueError(f"--wait-seconds: must be greater than 0, got {self.seconds:g}.")
+            raise ValueError(f"seconds: must be greater than 0, got {self.seconds:g}.")
 
     def statuses(self, model: str, version: int) -> dict[str, VersionStatus | None]:
         """Asks every server about a version.
@@ -122,7 +122,7 @@ def _status(address: str, model: str, version: int) -> VersionStatus | None:
         return _versions(_get(url)).get(version)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelsFileError(
-            f"{url}: cannot be asked: {error}. Give --wait the REST address of a server that serves the model, or "
+            f"{url}: cannot be asked: {error}. Give `addresses` the REST address of a server that serves the model, or "
             "leave it out."
         ) from error
 

@@ -17,8 +17,8 @@ def require_dataset(config: PipelineConfig) -> None:
     if not config.dataset.is_dir():
         raise ConfigurationError(
             f"data.dataset: {config.data.dataset} is not a folder. Make it with: "
-            f"genattr prepare IMAGES {config.data.dataset} --size {config.input.size} (where the configuration's first "
-            "lines give a command, with that one's options)."
+            f"genattr prepare IMAGES {config.data.dataset}, with size {config.input.size} (where the configuration's "
+            "first lines give a command, with that one's options)."
         )
     newest = newest_span(config.dataset)
     for span, sources in sources_by_span(config).items():
@@ -27,14 +27,14 @@ def require_dataset(config: PipelineConfig) -> None:
             there = sorted(child.name for child in config.dataset.glob("span-*"))
             raise ConfigurationError(
                 f"data.span: {config.data.dataset} has no span{'' if number is None else f' {number}'}; "
-                f"there are: {', '.join(there) or 'none'}. Make one with genattr prepare --span N."
+                f"there are: {', '.join(there) or 'none'}. Make one with genattr prepare."
             )
         manifest = Manifest.load(config.dataset / f"span-{number}" / "manifest.json")
         prepared_size = int(manifest.parameters["size"])
         if prepared_size < config.input.size:
             raise ConfigurationError(
                 f"input.size: must be at most {prepared_size}, the size that span {number} was prepared with, got "
-                f"{config.input.size}. Lower it, or prepare a span with --size {config.input.size}."
+                f"{config.input.size}. Lower it, or prepare a span with size {config.input.size}."
             )
         labels = {source: manifest.labels[source] for source, count in manifest.counts["train"].items() if count}
         _require_sources(sources, labels, number, config.attribution_level)

@@ -172,13 +172,13 @@ def prepare_images(config: PipelineConfig, name: str, images: Path, progress: Pr
     _require_new(read_registry(config).apply(config), name)
     if _configured(config, name) is not None:
         raise ConfigurationError(
-            f"--images: '{name}' is a source of the configuration, which says what it is trained on. Leave it out."
+            f"images: '{name}' is a source of the configuration, which says what it is trained on. Leave it out."
         )
     folders = images / "fake"
     there = sorted(path.name for path in folders.iterdir() if path.is_dir()) if folders.is_dir() else []
     if name not in {group_of(source, config.attribution_level) for source in there}:
         raise ConfigurationError(
-            f"--images: {images} holds no folder fake/{name}; there are: {', '.join(there) or 'none'}. Put its images "
+            f"images: {images} holds no folder fake/{name}; there are: {', '.join(there) or 'none'}. Put its images "
             "there, beside those of the other sources and the real ones."
         )
     spans = spans_of(config.dataset)
@@ -214,7 +214,7 @@ def _span_of_new_head(
     span = primary.span if configured.span is None else configured.span
     if asked not in (None, span):
         raise ConfigurationError(
-            f"--span: '{name}' is a source of the configuration, which has it trained on span {span}, got {asked}. "
+            f"span: '{name}' is a source of the configuration, which has it trained on span {span}, got {asked}. "
             "Leave it out, or change the configuration."
         )
     return span

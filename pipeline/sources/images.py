@@ -55,8 +55,7 @@ def span_for(config: PipelineConfig, name: str, asked: int | None) -> int:
     if asked is not None and asked not in spans:
         there = ", ".join(map(str, spans)) or "none"
         raise ConfigurationError(
-            f"--span: {config.data.dataset} has no span {asked}; there are: {there}. Make it with genattr prepare "
-            f"--span {asked}."
+            f"span: {config.data.dataset} has no span {asked}; there are: {there}. Prepare it, or choose another one."
         )
     for span in [asked] if asked is not None else reversed(spans):
         counts = source_images(config.dataset, span, config.attribution_level)
@@ -67,7 +66,7 @@ def span_for(config: PipelineConfig, name: str, asked: int | None) -> int:
     names = {other for span in ([asked] if asked is not None else spans) for other in _trained(config, span)}
     raise ConfigurationError(
         f"source '{name}' has no training image in {where}. Sources there: {', '.join(sorted(names)) or 'none'}. "
-        "Prepare a span that holds it, or give its images: --images TREE."
+        "Prepare a span that holds it, or name an image tree by `images`."
     )
 
 

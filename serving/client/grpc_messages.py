@@ -127,7 +127,7 @@ def server_error(code: grpc.StatusCode, details: str | None, address: str, secon
         return ServerUnreachableError(
             code.name,
             f"no gRPC server answers at {address} ({details}). Start one with "
-            f"`genattr serve MODEL_BASE_DIR --grpc-port {address.rpartition(':')[2]}`, or correct the address. "
+            f"`genattr serve MODEL_BASE_DIR` on gRPC port {address.rpartition(':')[2]}, or correct the address. "
             "If one closed the connection, it may want TLS (tls_ca), or a client's certificate (tls_certificate).",
         )
     if code is grpc.StatusCode.CANCELLED:  # what arrives while a server stops; our own cancelling never gets here

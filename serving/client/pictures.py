@@ -118,7 +118,7 @@ def check_names(paths: Iterable[Path], style: PictureStyle) -> None:
         name = picture_name(path, style)
         if name in taken:
             raise ValueError(
-                f"{path}: its picture would be {name}, as that of {taken[name]}. Leave out --sourcetags, or ask "
+                f"{path}: its picture would be {name}, as that of {taken[name]}. Leave out `sourcetags`, or ask "
                 "for them apart."
             )
         taken[name] = path

@@ -52,7 +52,7 @@ class Row:
         return self.answer.source_probabilities if self.answer else {}
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the row as `genattr predict --format jsonl` writes it; the key `error` only if there was one."""
+        """Return the row as `genattr predict` writes it in JSON lines; the key `error` only if there was one."""
         document: dict[str, Any] = {
             "path": str(self.path),
             "verdict": self.verdict,

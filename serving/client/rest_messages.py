@@ -145,7 +145,7 @@ def unreachable(address: RestAddress, error: Exception) -> ServerUnreachableErro
     return ServerUnreachableError(
         "UNAVAILABLE",
         f"no REST server answers at {address.url} ({error}). Start one with "
-        f"`genattr serve MODEL_BASE_DIR --rest-port {address.port}`, or correct the address.",
+        f"`genattr serve MODEL_BASE_DIR` on REST port {address.port}, or correct the address.",
     )
 
 

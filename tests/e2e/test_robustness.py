@@ -82,7 +82,7 @@ def test_the_report_shows_copies_saving_alike_and_calibration(judged):
 
 
 def test_a_machine_reads_the_same(judged):
-    from pipeline.cli.console import outcome_values
+    from pipeline.cli.run import outcome_values
 
     values = outcome_values(judged[1])
     assert values["robustness"]["saved_alike"]["perturbation"] == "jpeg_95"

@@ -137,7 +137,7 @@ def test_the_sentence_says_what_separates_how_well_and_which_values_the_classes_
     (sentence,) = judge_confounds(measure_confounds(given), ConfoundParameters(), recompressed=False).warnings
     assert sentence.startswith("file format alone tells real from fake for 98 % of the images (balanced accuracy 0.98 ")
     assert "real: 100 % JPEG; fake: 97 % PNG, 3 % JPEG." in sentence
-    assert "--recompress 90" in sentence
+    assert "recompress=90" in sentence
 
 
 def test_a_compression_that_tells_more_than_the_format_is_said_too():

@@ -311,12 +311,12 @@ def test_different_inputs_are_refused(tmp_path, primary_file):
 
 def test_a_dct_model_without_statistics_is_refused(tmp_path):
     file = write_published(tmp_path / "a.h5", pooled=False)
-    with pytest.raises(ValueError, match=r"a.h5: takes the normalised DCT.*--statistics DIR"):
+    with pytest.raises(ValueError, match=r"a.h5: takes the normalised DCT.*by `statistics`"):
         import_published([file], tmp_path / "servable")
 
 
 def test_statistics_for_a_model_of_pixels_are_refused(tmp_path, primary_file):
-    with pytest.raises(ValueError, match=r"--statistics: .*primary_x.h5 takes pixels"):
+    with pytest.raises(ValueError, match=r"statistics: .*primary_x.h5 takes pixels"):
         import_published([primary_file], tmp_path / "servable", write_statistics(tmp_path / "statistics"))
 
 

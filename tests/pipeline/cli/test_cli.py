@@ -193,7 +193,7 @@ def test_a_configuration_that_is_not_there_is_exit_code_2(capsys, tmp_path):
 def test_a_bad_override_is_exit_code_2_and_named(capsys, configuration):
     code, _, err = answer(capsys, "run", configuration(), "--set", "primary.epochs")
     assert code == 2
-    assert "--set primary.epochs: must have the form" in err
+    assert "--set: primary.epochs: must have the form" in err
 
 
 def test_verbose_adds_the_traceback(configuration):

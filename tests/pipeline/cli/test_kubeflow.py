@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.kubeflow_arguments import add_schedule, add_submit
+from pipeline.cli.kubeflow import add_schedule, add_submit
 
 PLACE = ("faces.yaml", "--host", "https://kubeflow")
 

@@ -85,7 +85,7 @@ def test_an_unknown_node_is_bad_usage(planned, values):
     done = node(*run_words(values, "PrimaryTrainr"))
     assert done.returncode == 2
     assert last_line(done).startswith(
-        "genattr: --node: 'PrimaryTrainr' is none of this run. Nodes there: ImportExampleGen"
+        "genattr: node: 'PrimaryTrainr' is none of this run. Nodes there: ImportExampleGen"
     )
 
 

@@ -103,5 +103,5 @@ def test_a_missing_plan_names_the_task_that_writes_it(tmp_path):
 
 @pytest.mark.parametrize("run_id", ["", "../other", "a/b", "-a", "a b", "a" * 129])
 def test_a_run_id_that_leads_elsewhere_is_refused(tmp_path, run_id):
-    with pytest.raises(ConfigurationError, match=r"^--run-id: must be up to 128"):
+    with pytest.raises(ConfigurationError, match=r"^run_id: must be up to 128"):
         run_folder(tmp_path, run_id)

@@ -272,16 +272,16 @@ def test_the_last_of_two_overrides_wins(minimal_file):
 def test_an_override_of_another_form_is_refused_with_an_example(minimal_file, override):
     with pytest.raises(ConfigurationError) as error:
         load_config(minimal_file, [override])
-    assert str(error.value).startswith(f"--set {override}: must have the form dotted.key=value, e.g. ")
+    assert str(error.value).startswith(f"overrides: {override}: must have the form dotted.key=value, e.g. ")
 
 
 def test_an_override_below_a_plain_value_is_refused(minimal_file):
-    with pytest.raises(ConfigurationError, match=r"--set name\.x=3: 'name' is not a mapping"):
+    with pytest.raises(ConfigurationError, match=r"overrides: name\.x=3: 'name' is not a mapping"):
         load_config(minimal_file, ["name.x=3"])
 
 
 def test_an_override_whose_value_is_not_yaml_is_refused(minimal_file):
-    with pytest.raises(ConfigurationError, match=r"--set sources=\[a: the value is not YAML"):
+    with pytest.raises(ConfigurationError, match=r"overrides: sources=\[a: the value is not YAML"):
         load_config(minimal_file, ["sources=[a"])
 
 

@@ -42,21 +42,19 @@ def refusal(connection, error=ClusterError):
     ["", "kubeflow", "ftp://kubeflow", "https://", "http://a b", "http://h:99999", "http://[::1", "http:///path"],
 )
 def test_what_is_no_address_is_refused(host):
-    with pytest.raises(
-        ValueError, match=r"--host: must be an http:// or https:// address, got .*Write e\.g\. https://"
-    ):
+    with pytest.raises(ValueError, match=r"host: must be an http:// or https:// address, got .*Write e\.g\. https://"):
         Connection(host)
 
 
 def test_an_address_with_a_password_is_refused_without_showing_it():
-    with pytest.raises(ValueError, match=r"--host: must hold no user or password.*--token-file") as raised:
+    with pytest.raises(ValueError, match=r"host: must hold no user or password.*`token_file`") as raised:
         Connection("https://me:secret@kubeflow")
     assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("host", ["http://h/pipeline/#/runs", "http://h/?a=b"])
 def test_an_address_copied_from_the_page_is_refused_with_the_fix(host):
-    with pytest.raises(ValueError, match=r"--host: must end with its path, got .*Leave out"):
+    with pytest.raises(ValueError, match=r"host: must end with its path, got .*Leave out"):
         Connection(host)
 
 
@@ -73,19 +71,19 @@ def test_an_address_copied_from_the_page_is_refused_with_the_fix(host):
 def test_a_file_that_holds_no_token_is_refused(tmp_path, content, problem):
     if content is not None:
         (tmp_path / "token").write_bytes(content)
-    with pytest.raises(ValueError, match=rf"--token-file .*token: .*{problem}"):
+    with pytest.raises(ValueError, match=rf"token_file: .*token: .*{problem}"):
         Connection("http://h", token_file=tmp_path / "token")
 
 
 def test_a_file_without_certificates_is_refused(tmp_path):
     (tmp_path / "ca.pem").write_text("no certificate")
     for file in ("ca.pem", "absent.pem"):
-        with pytest.raises(ValueError, match=rf"--ca .*{file}: must be a PEM file of certificates"):
+        with pytest.raises(ValueError, match=rf"authority: .*{file}: must be a PEM file of certificates"):
             Connection("https://h", authority=tmp_path / file)
 
 
 def test_an_empty_namespace_is_refused():
-    with pytest.raises(ValueError, match="--namespace: must not be empty"):
+    with pytest.raises(ValueError, match="namespace: must not be empty"):
         Connection("https://h", namespace="")
 
 
@@ -96,7 +94,7 @@ def test_nobody_there_is_told_at_once():
     begin = time.monotonic()
     message = refusal(Connection(address))
     assert message.startswith(f"{address}: cannot be reached: ") and "Connection refused" in message
-    assert "Correct --host" in message
+    assert "Correct `host`" in message
     assert time.monotonic() - begin < 5
 
 
@@ -110,7 +108,7 @@ def test_without_a_token_the_message_says_how_to_name_one(api):
     begin = time.monotonic()
     message = refusal(Connection(api.address))
     assert "must be shown a valid token, got none (401: Unauthenticated" in message
-    assert "Name one by --token-file" in message
+    assert "Name one by `token_file`" in message
     assert time.monotonic() - begin < 2  # the client alone would try for 25 s
 
 
@@ -152,7 +150,7 @@ def test_what_is_forbidden_is_told_with_the_namespace(api):
     api.faults.append(Fault("GET .*/experiments", 403))
     message = refusal(Connection(api.address, namespace="team-a"))
     assert "does not allow us looking up the experiment in namespace 'team-a' (403: told to fail)" in message
-    assert "Ask for the role, or correct --namespace or --token-file" in message
+    assert "Ask for the role, or correct `namespace` or `token_file`" in message
 
 
 def test_a_server_of_kubeflow_pipelines_1_is_told_to_be_too_old(api):
@@ -166,7 +164,7 @@ def test_a_login_page_is_not_taken_for_kubeflow_pipelines(api):
     api.faults.append(Fault("GET", "login page", times=9))
     message = refusal(Connection(api.address))
     assert "must answer with JSON, got something else, probably a login page" in message
-    assert "--token-file" in message
+    assert "`token_file`" in message
 
 
 def test_a_login_page_in_the_middle_is_told_too(api):
@@ -179,7 +177,7 @@ def test_a_login_page_in_the_middle_is_told_too(api):
 def test_several_users_need_a_namespace_and_it_goes_with_what_is_made(api):
     api.multi_user = True
     message = refusal(Connection(api.address), error=ValueError)
-    assert message.startswith(f"--namespace: is missing, and {api.address} has several users.")
+    assert message.startswith(f"namespace: is missing, and {api.address} has several users.")
     connect(Connection(api.address, namespace="team-a")).experiment("faces", create=True)
     connect(Connection(api.address, namespace="kubeflow")).experiment("faces", create=True)
     assert [item["namespace"] for item in api.experiments.values()] == ["team-a", "kubeflow"]
@@ -213,7 +211,7 @@ def test_https_needs_an_authority_that_we_trust(tmp_path):
     tls.load_cert_chain(certificate, key)
     with kfp_api.serving(tls) as api:
         message = refusal(Connection(api.address))
-        assert "must show a certificate that we trust: " in message and "Name its authority by --ca" in message
+        assert "must show a certificate that we trust: " in message and "Name its authority by `authority`" in message
         cluster = connect(Connection(api.address, authority=authority.certificate))
         assert cluster.experiment("faces", create=True)
     with kfp_api.serving() as plain:

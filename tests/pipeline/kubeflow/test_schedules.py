@@ -390,7 +390,7 @@ def test_people_are_told_what_was_done_when_it_runs_and_where_it_stands(api, clu
     assert made.lines() == [f"created    faces: every day at 02:00 UTC; next: {times}", page]
     assert schedules.pause(cluster, NAME, NAME).lines() == [
         "paused     faces: every day at 02:00 UTC",
-        "paused     nothing runs until --resume",
+        "paused     nothing runs until it is resumed",
         page,
     ]
     assert schedules.delete(cluster, NAME, NAME).lines() == ["deleted    faces"]

@@ -116,7 +116,7 @@ def test_a_lost_answer_names_the_run_and_the_next_call_finds_it(api, cluster, pa
     api.faults.append(Fault("POST .*/runs$", "lose the answer"))
     with pytest.raises(ClusterError) as raised:
         submissions.submit(cluster, package, REQUEST)
-    name = re.search(r"add --run-name (\S+)\.$", str(raised.value))[1]
+    name = re.search(r"name it by `run_name`: (\S+)\.$", str(raised.value))[1]
     found = submissions.submit(cluster, package, replace(REQUEST, run_name=name))
     assert not found.made and len(api.runs) == 1
 
@@ -242,11 +242,11 @@ def test_waiting_ends_when_the_run_is_deleted(api, cluster, package):
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"span": -1}, r"--span: must be at least 0, got -1\. Name"),
-        ({"run_name": ""}, r"--run-name: must be 1 to 255 .* got ''"),
-        ({"run_name": "a" * 256}, r"--run-name: must be 1 to 255"),
-        ({"experiment": " a"}, r"--experiment: .* without spaces at the ends, got ' a'"),
-        ({"image": "a\nb"}, r"--image: .*printable"),
+        ({"span": -1}, r"span: must be at least 0, got -1\. Name"),
+        ({"run_name": ""}, r"run_name: must be 1 to 255 .* got ''"),
+        ({"run_name": "a" * 256}, r"run_name: must be 1 to 255"),
+        ({"experiment": " a"}, r"experiment: .* without spaces at the ends, got ' a'"),
+        ({"image": "a\nb"}, r"image: .*printable"),
     ],
 )
 def test_a_wrong_request_is_refused_by_the_options_name(values, problem):

@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from pipeline.cli.rollout_arguments import add_promote, add_retain, add_rollback
+from pipeline.cli.rollout import add_promote, add_retain, add_rollback
 from pipeline.rollout.edit import Place
 from pipeline.rollout.labels import promote, roll_back
 from pipeline.rollout.models_file import ModelsFileError, locked
@@ -280,7 +280,7 @@ def test_a_canary_that_stays_after_a_rollback_is_pointed_out(serving):
     go(serving, (1, "stable"), (2, "canary"), ("canary", "stable"))
     done = roll_back(Place(serving))
     assert state(serving) == ([1, 2], {"stable": 1, "canary": 2})
-    assert "genattr rollback" in " ".join(done.notes) and "--label canary" in " ".join(done.notes)
+    assert "roll back label canary" in " ".join(done.notes)
 
 
 def test_a_rollback_to_a_version_that_is_gone_is_refused_and_changes_nothing(serving):
@@ -301,10 +301,10 @@ def test_a_rollback_to_a_version_that_is_gone_is_refused_and_changes_nothing(ser
         ("7", "stable", ["7: holds no saved_model.pb", "not complete"]),
         ("canary", "stable", ["VERSION", "newest", "'canary'"]),
         ("-1", "stable", ["VERSION", "'-1'"]),
-        ("1", "", ["--label", "''"]),
-        ("1", "a/b", ["--label", "'a/b'"]),
-        ("1", "newest", ["--label", "newest"]),
-        ("1", "12", ["--label", "letter"]),
+        ("1", "", ["label: ", "''"]),
+        ("1", "a/b", ["label: ", "'a/b'"]),
+        ("1", "newest", ["label: ", "newest"]),
+        ("1", "12", ["label: ", "letter"]),
         ("1", "canary", ["label stable names no version yet", "genattr promote"]),
     ],
 )
@@ -477,13 +477,13 @@ def parsed(*words):
 def test_without_further_words_the_label_is_stable_and_the_file_lies_in_the_folder():
     for words in (("promote", "runs/serving", "newest"), ("rollback", "runs/serving")):
         options = parsed(*words)
-        assert (options.serving, options.label, options.wait) == (Path("runs/serving"), "stable", [])
+        assert (options.serving, options.label, options.addresses) == (Path("runs/serving"), "stable", [])
         assert (options.models_config, options.model_name) == (None, MODEL)
 
 
 def test_every_replica_can_be_waited_for():
     options = parsed("promote", "s", 3, "--wait", "http://a:8501", "--wait", "http://b:8501", "--wait-seconds", 9)
-    assert (options.version, options.wait, options.wait_seconds) == ("3", ["http://a:8501", "http://b:8501"], 9.0)
+    assert (options.version, options.addresses, options.seconds) == ("3", ["http://a:8501", "http://b:8501"], 9.0)
 
 
 def test_retain_must_be_told_how_many_to_keep(capsys):

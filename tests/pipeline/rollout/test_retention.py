@@ -145,7 +145,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("parameters", "named"),
-    [({"keep": 0}, "--keep"), ({"keep": -1}, "--keep"), ({"keep": 1, "min_age_hours": -1}, "--min-age-hours")],
+    [({"keep": 0}, "keep"), ({"keep": -1}, "keep"), ({"keep": 1, "min_age_hours": -1}, "min_age_hours")],
 )
 def test_what_would_keep_nothing_is_refused(parameters, named):
     with pytest.raises(ValueError, match=f"{named}: must be at least"):

@@ -49,7 +49,7 @@ def retire(config, name):
         ("no/name", None, r"must start with a letter"),
         ("gone_c", None, r"'gone_c' has no training image in any span .*smooth_a, stripes_b"),
         (STRIPES, 1, r"'stripes_b' has no training image in span 1\."),
-        (STRIPES, 2, r"--span: .* has no span 2; there are: 1, 3\."),
+        (STRIPES, 2, r"span: .* has no span 2; there are: 1, 3\."),
         (STRIPES, None, r"'stripes_b' has too few images in span 3: train \d, .*at least needed: train 10"),
     ],
 )
@@ -95,9 +95,9 @@ def test_the_newest_span_that_holds_a_source_is_taken(config, monkeypatch):
 def test_a_source_of_the_configuration_comes_back_on_the_span_that_this_says(config, pushed, monkeypatch, tmp_path):
     config.root.mkdir()
     write_registry(config, Registry().with_retired(SMOOTH))
-    with pytest.raises(ConfigurationError, match=r"--span: 'smooth_a' is a source of the configuration.*span 1, got 3"):
+    with pytest.raises(ConfigurationError, match=r"span: 'smooth_a' is a source of the configuration.*span 1, got 3"):
         add(config, SMOOTH, 3)
-    with pytest.raises(ConfigurationError, match="--images: 'smooth_a' is a source of the configuration"):
+    with pytest.raises(ConfigurationError, match="images: 'smooth_a' is a source of the configuration"):
         prepare_images(config, SMOOTH, tmp_path)
     ran = []
     monkeypatch.setattr(change, "_run", lambda config, registry, primary, name, span, *how: ran.append(span))

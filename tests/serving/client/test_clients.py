@@ -73,14 +73,14 @@ def test_an_unknown_model_is_not_found(ways, images, way):
     assert caught.value.code == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("way", ["grpc", "rest"])
-def test_refused_connection_says_which_address_and_what_to_start(images, way):
+@pytest.mark.parametrize(("way", "protocol"), [("grpc", "gRPC"), ("rest", "REST")])
+def test_refused_connection_says_which_address_and_what_to_start(images, way, protocol):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with (
         open_predictor(**{way: address}) as predictor,
-        pytest.raises(ServerUnreachableError, match=rf"{address}.*genattr serve MODEL_BASE_DIR --{way}-port"),
+        pytest.raises(ServerUnreachableError, match=rf"{address}.*genattr serve MODEL_BASE_DIR` on {protocol} port"),
     ):
         predictor.predict(images)
 

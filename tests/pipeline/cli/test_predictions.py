@@ -1,4 +1,4 @@
-from pipeline.cli.summary import summarise
+from pipeline.cli.predictions import summarise
 
 
 def test_shares_are_of_all_images_and_contradictions_are_neither_fake_nor_attributed():

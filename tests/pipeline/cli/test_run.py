@@ -4,7 +4,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from pipeline.cli import console
+from pipeline.cli import output, run
 
 FIGURES = {
     "name": "primary",
@@ -20,17 +20,17 @@ FIGURES = {
 LOGGER = logging.getLogger("components.training.loop")
 
 
-def said(monkeypatch, terminal: bool, silent: bool = False) -> tuple[console.RunConsole, io.StringIO]:
+def said(monkeypatch, terminal: bool, silent: bool = False) -> tuple[run.RunConsole, io.StringIO]:
     stream = io.StringIO()
 
     def in_memory(quiet: bool = False) -> Console:
         return Console(file=stream, force_terminal=terminal, width=160, quiet=quiet, no_color=True, highlight=False)
 
-    monkeypatch.setattr(console, "_console", in_memory)
-    return console.RunConsole(silent), stream
+    monkeypatch.setattr(output, "terminal", in_memory)
+    return run.RunConsole(silent), stream
 
 
-def run_one_node(listener: console.RunConsole) -> None:
+def run_one_node(listener: run.RunConsole) -> None:
     with listener.watching_epochs():
         listener.node_started("PrimaryTrainer")
         LOGGER.info("an epoch", extra={"training_progress": FIGURES})
