@@ -208,7 +208,7 @@ def _report_confounds(confounds: list[Confound], parameters: PreparationParamete
         raise StepRefusedError(
             "real and fake images differ in more than the picture:\n  "
             + "\n  ".join(report.warnings)
-            + "\nNothing was written. Change the images or the options, or only warn with --confound warn."
+            + "\nNothing was written. Change the images or the parameters, or only warn: set `confound` to warn."
         )
     return report.to_dict()
 

@@ -51,7 +51,6 @@ def add_evaluate(commands: Commands) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     """Measure a servable on a dataset. Exit code 1 if any image could not be judged."""
     from components.dataset.perturbations import ORDER
-
     from pipeline.evaluate.evaluation import EvaluationOptions, check, evaluate
 
     chosen = ORDER if "all" in options.perturbations else [name for name in ORDER if name in options.perturbations]
