@@ -1,4 +1,4 @@
-"""The examples of README.md, run as they stand there: only the addresses are those of the test's own server."""
+"""The examples of docs/serving.md, run as they stand there: only the addresses are those of the test's own server."""
 
 import os
 import re
@@ -10,14 +10,14 @@ import pytest
 from serving import contract
 from tests.support.repository import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text()
+TEXT = (REPOSITORY / "docs" / "serving.md").read_text()
 # A terminal knows neither our packages nor our variables.
 CLEAN = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": os.environ.get("HOME", "/")}
 
 
 def example(language: str, word: str) -> str:
     """The one code block of a language that holds a word."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
     (found,) = [block for block in blocks if word in block]
     return found
 
