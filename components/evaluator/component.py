@@ -40,5 +40,6 @@ def _evaluator(
     parameters: EvaluationParameters,
     config: config_pb2.EvalConfig,
 ) -> Evaluator:
-    splits: list[str] = [parameters.split]
-    return Evaluator(examples=examples, model=model, schema=schema, eval_config=config, example_splits=splits)
+    return Evaluator(
+        examples=examples, model=model, schema=schema, eval_config=config, example_splits=[parameters.split]
+    )
