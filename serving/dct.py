@@ -3,12 +3,12 @@
 Source: Ahmed, Natarajan & Rao, "Discrete Cosine Transform", IEEE Trans. Computers C-23, 1974.
 """
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
 
-@cache
+@lru_cache(maxsize=8)  # a process uses few sizes; a matrix of 1024 px takes 8 MB
 def dct_matrix(size: int) -> np.ndarray:
     """Return the orthonormal DCT-II matrix.
 
