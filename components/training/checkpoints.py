@@ -30,7 +30,7 @@ class TrainingState:
         weights: of the model, in its order.
         optimizer: variables of the optimizer, in its order.
         best_weights: of the best epoch.
-        history: lists by name, and the best epoch, as `loop.History` gives them.
+        history: lists by name, and the best epoch, as `History` gives them.
     """
 
     weights: Sequence[np.ndarray]
