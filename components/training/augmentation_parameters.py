@@ -31,8 +31,11 @@ class AugmentationParameters(Parameters):
         blur_range: lowest and highest standard deviation, in pixels.
         noise: probability of adding Gaussian noise.
         noise_range: lowest and highest standard deviation, in grey levels.
-        jpeg: probability of saving as a JPEG, colours halved in both directions.
+        jpeg: probability of saving again, as a JPEG unless `webp` says otherwise.
         jpeg_range: lowest and highest quality.
+        full_colour: of JPEGs, probability of keeping colours at full resolution (4:4:4); others halve them (4:2:0).
+        again: of windows that are saved again, probability of a second pass, with the grid of blocks moved.
+        webp: of passes, probability of WebP in place of JPEG.
     """
 
     window: int | None = Field(default=None, ge=32, le=1024, multiple_of=8)
@@ -47,6 +50,9 @@ class AugmentationParameters(Parameters):
     noise_range: tuple[float, float] = (1.0, 5.0)
     jpeg: float = Field(default=0.0, ge=0.0, le=1.0)
     jpeg_range: tuple[int, int] = (60, 100)
+    full_colour: float = Field(default=0.0, ge=0.0, le=1.0)
+    again: float = Field(default=0.0, ge=0.0, le=1.0)
+    webp: float = Field(default=0.0, ge=0.0, le=1.0)
 
     @field_validator(*_RANGES, mode="before")
     @classmethod

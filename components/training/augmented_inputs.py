@@ -9,7 +9,7 @@ from components.features import image
 from components.features.parameters import InputParameters
 from components.features.preprocessing import features_without_statistics
 from components.features.transform import TransformFunction
-from components.training.augmentation import make_augment
+from components.training.augmentation import augment
 from components.training.augmentation_parameters import require_window
 from components.training.encoded_images import EncodedImages
 from components.training.examples import Split, image_batches
@@ -18,7 +18,6 @@ from components.training.parameters import TrainingParameters
 from components.training.prefetching import prefetch
 
 _UNCOMPRESSED = 0
-_SEEDS = 2**31
 
 
 class AugmentedInputs:
@@ -52,8 +51,9 @@ class AugmentedInputs:
         self._rank = np.empty(split.count, np.int64)
         self._rank[np.argsort(split.paths, kind="stable")] = np.arange(split.count)
         self._images = _EpochlessImages(split, inputs.size, storage)
-        augment = make_augment(parameters.augmentation, self._size)
+        self._augmentation = parameters.augmentation
 
+        @tf.function(input_signature=[tf.TensorSpec([None, self._size, self._size, 3], tf.uint8)])
         def features(windows: tf.Tensor) -> tf.Tensor:
             if inputs.pooled:
                 return features_without_statistics(windows, inputs.representation, inputs.colour)
@@ -64,25 +64,7 @@ class AugmentedInputs:
             )
             return transform(encoded)[inputs.representation]
 
-        window = tf.TensorSpec((self._size, self._size, 3), tf.uint8)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([None, 2], tf.int32)])
-        def from_encoded(encoded: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-            return features(
-                tf.map_fn(
-                    lambda row: augment(image.decode_whole(row[0], inputs.size), row[1]),
-                    (encoded, seeds),
-                    fn_output_signature=window,
-                )
-            )
-
-        @tf.function(
-            input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, 2], tf.int32)]
-        )
-        def from_decoded(images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-            return features(tf.map_fn(lambda row: augment(row[0], row[1]), (images, seeds), fn_output_signature=window))
-
-        self._from_encoded, self._from_decoded = from_encoded, from_decoded
+        self._features = features
 
     @property
     def count(self) -> int:
@@ -91,63 +73,73 @@ class AugmentedInputs:
 
     def in_epoch(self, epoch: int) -> ModelInputs:
         """Returns the inputs of an epoch, counted from 0."""
-        return _Epoch(
-            self._get, np.random.default_rng((self._seed, epoch)).integers(0, _SEEDS, (self.count, 2))[self._rank]
-        )
+        return _Epoch(self._get, np.stack([np.full(self.count, epoch), self._rank], axis=1))
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices, in the first epoch."""
         return self.in_epoch(0).batches(indices)
 
-    def _get(self, batch: np.ndarray, seeds: np.ndarray) -> tf.Tensor:
-        seeds = tf.constant(seeds, tf.int32)
-        if self._images.decoded is not None:
-            return self._from_decoded(tf.constant(self._images.decoded[batch]), seeds)
-        return self._from_encoded(tf.constant(self._images.encoded.take(batch), tf.string, (len(batch),)), seeds)
+    def _get(self, batch: np.ndarray, draws: np.ndarray) -> tf.Tensor:
+        def window(number: int, draw: np.ndarray) -> np.ndarray:
+            random = np.random.default_rng((self._seed, *draw.tolist()))
+            return augment(self._images.pixels(number), self._augmentation, self._size, random)
+
+        return self._features(np.stack([window(number, draw) for number, draw in zip(batch, draws, strict=True)]))
 
 
 class _Epoch(SameInputs):
     """Augmented inputs whose draws are settled.
 
     Args:
-        get: (indices, seeds) -> inputs.
-        seeds: int64 (count, 2), of each image.
+        get: Function (indices, draws) -> inputs.
+        draws: int64 (count, 2): what each image's random stream starts from, beside the seed.
     """
 
-    def __init__(self, get: Callable[[np.ndarray, np.ndarray], tf.Tensor], seeds: np.ndarray) -> None:
-        self._get, self._seeds = get, seeds
+    def __init__(self, get: Callable[[np.ndarray, np.ndarray], tf.Tensor], draws: np.ndarray) -> None:
+        self._get, self._draws = get, draws
 
     @property
     def count(self) -> int:
         """Number of images."""
-        return len(self._seeds)
+        return len(self._draws)
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices; augments ahead of what is asked for."""
-        return prefetch(lambda batch: self._get(batch, self._seeds[batch]), indices)
+        return prefetch(lambda batch: self._get(batch, self._draws[batch]), indices)
 
 
 class _EpochlessImages:
-    """The images of a split before anything happens to them: decoded if there is room, else encoded.
+    """The images of a split before anything happens to them: decoded once if there is room, else whenever needed.
 
-    Attributes:
-        decoded: uint8 (count, height, width, 3); None where images differ in size, or the budget has no room.
-        encoded: the same images as they are stored.
+    Args:
+        split: The images.
+        size: Height and width in pixels that each must have at least.
+        storage: Decoded images are kept where it has room for them and they are all of one size.
     """
 
     def __init__(self, split: Split, size: int, storage: Storage) -> None:
-        self.encoded = split.images or EncodedImages(image_batches(split).as_numpy_iterator(), storage.directory)
-        decode = tf.function(
+        self._encoded = split.images or EncodedImages(image_batches(split).as_numpy_iterator(), storage.directory)
+        self._decode = tf.function(
             lambda encoded: image.decode_whole(encoded, size), input_signature=[tf.TensorSpec([], tf.string)]
         )
-        self.decoded: np.ndarray | None = None
-        first = decode(self.encoded.take(np.array([0]))[0]).numpy()
-        if not storage.grants(first.nbytes * split.count):
-            return
-        decoded = np.empty((split.count, *first.shape), np.uint8)
-        for number in range(split.count):
-            one = decode(self.encoded.take(np.array([number]))[0]).numpy()
+        self._decoded = self._all_decoded(split.count, storage)
+
+    def pixels(self, number: int) -> np.ndarray:
+        """Return an image: uint8 (height, width, 3), RGB."""
+        return self._decoded_anew(number) if self._decoded is None else self._decoded[number]
+
+    def _decoded_anew(self, number: int) -> np.ndarray:
+        return self._decode(self._encoded.take(np.array([number]))[0]).numpy()
+
+    def _all_decoded(self, count: int, storage: Storage) -> np.ndarray | None:
+        """Return uint8 (count, height, width, 3); None if images differ in size, or the budget has no room."""
+        first = self._decoded_anew(0)
+        if not storage.grants(first.nbytes * count):
+            return None
+        decoded = np.empty((count, *first.shape), np.uint8)
+        for number in range(count):
+            one = self._decoded_anew(number)
             if one.shape != first.shape:
-                return
+                return None
             decoded[number] = one
-        self.decoded = decoded
+        return decoded

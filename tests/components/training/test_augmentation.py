@@ -4,11 +4,10 @@ import io
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 from pydantic import ValidationError
 
-from components.training.augmentation import make_augment, random_blur, random_jpeg, random_noise
+from components.training.augmentation import augment, random_blur, random_jpeg, random_noise, random_resize, random_webp
 from components.training.augmentation_parameters import AugmentationParameters
 
 SIZE = 32
@@ -26,8 +25,7 @@ def _encoded(pixels, kind="PNG", **options):
 
 
 def _augmented(pixels, seed=(1, 2), **parameters):
-    augment = make_augment(AugmentationParameters(**parameters), SIZE)
-    return augment(tf.constant(pixels), tf.constant(seed, tf.int32)).numpy()
+    return augment(pixels, AugmentationParameters(**parameters), SIZE, np.random.default_rng(seed))
 
 
 def _places(window, picture):
@@ -81,12 +79,35 @@ def test_a_perturbation_comes_as_often_as_its_probability(name):
     assert 15 < sum(changed) < 45
 
 
-def test_jpeg_equals_pillows_at_that_quality():
+def decoded_by_tensorflow(encoded):
+    import tensorflow as tf
+
+    return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+
+
+@pytest.mark.parametrize(("full_colour", "subsampling"), [(0.0, 2), (1.0, 0)])
+def test_jpeg_is_what_the_served_graph_decodes_at_that_quality(full_colour, subsampling):
     picture = _picture()
-    ours = random_jpeg(tf.constant(picture), tf.constant([1, 2]), (75, 75)).numpy()
-    theirs = np.asarray(Image.open(io.BytesIO(_encoded(picture, "JPEG", quality=75, subsampling=2))))
-    # The same tables and the same inverse transform; encoders differ in how they halve colours and round.
-    assert np.abs(ours.astype(int) - theirs).mean() < 1.0
+    ours = random_jpeg(picture, np.random.default_rng(0), (75, 75), full_colour)
+    theirs = decoded_by_tensorflow(_encoded(picture, "JPEG", quality=75, subsampling=subsampling))
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_webp_changes_pixels_a_little():
+    difference = np.abs(random_webp(_picture(), np.random.default_rng(0), (80, 80)).astype(int) - _picture())
+    assert 0 < difference.mean() < 20
+
+
+def test_a_second_pass_moves_the_grid_and_keeps_the_size():
+    picture, options = _picture(), {"jpeg": 1.0, "jpeg_range": (50, 50), "crop": "random"}
+    once = [_augmented(picture, (seed, 0), **options) for seed in range(8)]
+    twice = [_augmented(picture, (seed, 0), again=1.0, **options) for seed in range(8)]
+    assert {window.shape for window in twice} == {(SIZE, SIZE, 3)}
+    assert all((first != second).any() for first, second in zip(once, twice, strict=True))
+
+
+def test_a_second_pass_leaves_central_windows_whole():
+    assert _augmented(_picture(SIZE, SIZE), jpeg=1.0, again=1.0).shape == (SIZE, SIZE, 3)
 
 
 def test_blur_equals_scipys_gaussian():
@@ -94,13 +115,23 @@ def test_blur_equals_scipys_gaussian():
 
     picture = _picture()
     expected = ndimage.gaussian_filter(picture.astype(float), (1.0, 1.0, 0), mode="mirror", radius=(4, 4, 0))
-    ours = random_blur(tf.constant(picture), tf.constant([1, 2]), (1.0, 1.0)).numpy()
+    ours = random_blur(picture, np.random.default_rng(0), (1.0, 1.0))
     assert np.abs(ours - expected).max() <= 0.51  # rounded to whole levels
 
 
-def test_noise_has_the_deviation_asked_for():
-    grey = tf.fill((200, 200, 3), tf.constant(128, tf.uint8))
-    assert random_noise(grey, tf.constant([1, 2]), (4.0, 4.0)).numpy().std() == pytest.approx(4.0, rel=0.05)
+def test_noise_has_the_deviation_of_the_range():
+    grey = np.full((200, 200, 3), 128, np.uint8)
+    assert random_noise(grey, np.random.default_rng(0), (4.0, 4.0)).std() == pytest.approx(4.0, rel=0.05)
+
+
+def test_all_filters_and_factors_of_the_range_are_drawn():
+    picture = np.random.default_rng(0).integers(0, 256, (72, 72, 3), np.uint8)
+    random = np.random.default_rng(1)
+    resized = [random_resize(picture, random, (0.5, 1.5), 32) for _ in range(200)]
+    sides = [one.shape[0] for one in resized]
+    assert (min(sides), max(sides)) == (36, 108)
+    of_one_size = {one.tobytes() for one in resized if one.shape[0] == sides[0]}
+    assert len(of_one_size) <= 3
 
 
 def test_resizing_never_makes_a_window_impossible():
@@ -113,15 +144,16 @@ def test_resizing_never_makes_a_window_impossible():
         )
 
 
-def test_the_seed_alone_decides():
-    parameters = AugmentationParameters(crop="random", flip=True, jpeg=0.5, blur=0.5, noise=0.5, resize=0.5, turn=True)
-    augment = make_augment(parameters, SIZE)
-    pictures = tf.constant(np.stack([_picture(seed=number) for number in range(4)]))
-    seeds = tf.constant([[7, number] for number in range(4)], tf.int32)
-    alone = [augment(one, seed).numpy() for one, seed in zip(pictures, seeds, strict=True)]
-    rows = tf.data.Dataset.from_tensor_slices((pictures, seeds)).map(augment, num_parallel_calls=2)
-    np.testing.assert_array_equal(alone, list(rows.as_numpy_iterator()))
-    assert (augment(pictures[0], tf.constant([8, 0])).numpy() != alone[0]).any()
+def test_the_stream_alone_decides():
+    everything = {
+        **dict.fromkeys(("jpeg", "blur", "noise", "resize", "again", "webp", "full_colour"), 0.5),
+        **{"crop": "random", "flip": True, "turn": True},
+    }
+    picture = _picture()
+    windows = [_augmented(picture, (7, number), **everything) for number in range(4)]
+    for number, window in enumerate(windows):
+        np.testing.assert_array_equal(_augmented(picture, (7, number), **everything), window)
+    assert (_augmented(picture, (8, 0), **everything) != windows[0]).any()
 
 
 @pytest.mark.parametrize(
