@@ -55,7 +55,7 @@ def augment(
     if parameters.flip and random.random() < 0.5:
         window = window[:, ::-1]
     if parameters.turn:
-        window = np.rot90(window, random.integers(_QUARTERS))
+        window = np.rot90(window, int(random.integers(_QUARTERS)))
     return np.ascontiguousarray(window)
 
 
