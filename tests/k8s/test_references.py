@@ -304,7 +304,7 @@ def test_the_drift_monitor_reads_what_the_pipeline_pushed_and_is_scraped_where_i
     assert str(arguments.servable) == f"{shared['mountPath']}/serving/{contract.DEFAULT_MODEL_NAME}"
     assert str(arguments.log) == f"{shared['mountPath']}/requests"
     (port,) = monitor["ports"]
-    assert arguments.listen == port["containerPort"]
+    assert arguments.port == port["containerPort"]
     scraped = named(objects, "ServiceMonitor", "generator-attribution-drift")["spec"]
     service = named(objects, "Service", "generator-attribution-drift")
     assert selected(service["metadata"]["labels"], scraped["selector"]["matchLabels"])

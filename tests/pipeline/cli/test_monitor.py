@@ -72,6 +72,7 @@ def test_no_log_at_all_is_1(tmp_path, capsys):
         (["--listen", "0", "--json"], "--json: is about one look"),
         (["--listen", "0", "--day", "2026-11-25"], "--day: is about one look"),
         (["--listen", "0", "--every", "0"], "--every: must be a number of seconds above 0"),
+        (["--listen", "70000"], "--listen: must be 0 (any free port) to 65535, got 70000"),
         (["--set", "monitoring.baseline_days=2"], "Add --config CONFIG"),
         (["--on-breach", "run"], "--on-breach: runs the pipeline of a configuration"),
         (["--config", "x.yaml", "--on-breach", "submit"], "Add --kubeflow URL"),
