@@ -12,19 +12,17 @@ TensorFlow is imported only for gRPC (TF Serving's stubs need it) and for a dire
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from serving import contract
 from serving.client.answers import Answer, Heatmaps, PredictionError, Predictor, ServerError, ServerUnreachableError
+from serving.client.asynchronous import AsyncClient
 from serving.client.options import ClientOptions
 from serving.client.rest_client import RestClient
 from serving.client.versions import VersionState
 
-if TYPE_CHECKING:
-    from serving.client.async_wire_client import AsyncWireClient
-
 __all__ = [
     "Answer",
+    "AsyncClient",
     "ClientOptions",
     "Heatmaps",
     "PredictionError",
@@ -85,25 +83,23 @@ def open_predictor(
 
 def async_client(
     *, grpc: str | None = None, rest: str | None = None, options: ClientOptions | None = None
-) -> "AsyncWireClient":
-    """Returns a client for asyncio; use it in an `async with` block.
+) -> AsyncClient:
+    """Return a client for asyncio; use it in an `async with` block.
 
     Args:
         grpc: "host:port" of a server.
-        rest: base URL of a server.
-        options: how it is asked.
+        rest: Base URL of a server.
+        options: Model, deadline, repetitions and limits.
 
     Raises:
         ValueError: if not exactly one of grpc and rest is given, or an address cannot be one.
     """
     if grpc is not None and rest is None:
-        from serving.client.async_grpc_client import AsyncGrpcClient
+        from serving.client.grpc_client import GrpcClient
 
-        return AsyncGrpcClient(grpc, options)
+        return AsyncClient(GrpcClient(grpc, options))
     if rest is not None and grpc is None:
-        from serving.client.async_rest_client import AsyncRestClient
-
-        return AsyncRestClient(rest, options)
+        return AsyncClient(RestClient(rest, options))
     raise ValueError("exactly one of grpc and rest must be given.")
 
 

@@ -9,7 +9,7 @@ The rules are in `Retries`, which neither sleeps nor asks; clock and chance are 
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from serving.client.answers import ConnectionBrokenError, PredictionError, ServerError, ServerUnreachableError
@@ -159,18 +159,3 @@ def repeat(attempt: Callable[[], _Result], retries: Retries, sleep: Callable[[fl
             retries.succeeded()
             return result
         sleep(pause)
-
-
-async def repeat_async(
-    attempt: Callable[[], Awaitable[_Result]], retries: Retries, sleep: Callable[[float], Awaitable[object]]
-) -> _Result:
-    """As `repeat`, for coroutines."""
-    while True:
-        try:
-            result = await attempt()
-        except PredictionError as error:
-            pause = retries.pause_after(error)
-        else:
-            retries.succeeded()
-            return result
-        await sleep(pause)
