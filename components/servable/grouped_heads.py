@@ -113,6 +113,57 @@ class GroupedHeads(tf.Module):
             tf.transpose(found.probabilities), tf.transpose(found.within), tf.transpose(found.maps, (1, 0, 2, 3))
         )
 
+    def pooled_features(self, middle_features: tf.Tensor, with_maps: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what each head averages over places: the part of its work that windows of one image can share out.
+
+        Args:
+            middle_features: float32 (batch, height, width, channels); not an empty batch.
+            with_maps: Whether maps are computed; without, they hold no place.
+
+        Returns:
+            float32 (batch, heads, channels), averaged last features; float32 (batch, heads, height / 2, width / 2),
+            maps as of `answers`.
+
+        Raises:
+            ValueError: if the heads keep places instead of averaging over them.
+        """
+        if self._count and not self._pooled:
+            raise ValueError("heads: must average over places, to judge several windows of an image as one.")
+        batch = tf.shape(middle_features)[0]
+        if not self._count:
+            return tf.zeros((batch, 0, 1)), self.answers(middle_features).maps
+
+        def of_head(weights: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            features = self._last_features(middle_features, weights)
+            maps = contribution_map(features, weights[-2]) if with_maps else tf.zeros((batch, 0, 0))
+            return tf.reduce_mean(features, (1, 2)), maps
+
+        shapes = (tf.TensorSpec((None, None), tf.float32), tf.TensorSpec((None,) * 3, tf.float32))
+        averaged, maps = tf.map_fn(of_head, tuple(self._weights), fn_output_signature=shapes, parallel_iterations=1)
+        return tf.transpose(averaged, (1, 0, 2)), tf.transpose(maps, (1, 0, 2, 3))
+
+    def decide(self, averaged: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return probabilities and nearness from averaged features.
+
+        Args:
+            averaged: float32 (batch, heads, channels), as `pooled_features` returns them, averaged over the windows of
+                each image.
+
+        Returns:
+            float32 (batch, heads), probabilities; bool (batch, heads), as `HeadAnswers.within`.
+        """
+        if not self._count:
+            empty = tf.zeros((tf.shape(averaged)[0], 0))
+            return empty, tf.cast(empty, tf.bool)
+        *_, kernels, biases = self._weights
+        # (batch, heads, channels) x (heads, channels, 1), head by head.
+        logits = tf.einsum("bhc,hco->bh", averaged, tf.convert_to_tensor(kernels)) + biases[:, 0]
+        if not self._distances:
+            return tf.sigmoid(logits), tf.ones_like(logits, tf.bool)
+        mean, precision, limit = (tf.convert_to_tensor(part) for part in self._distances)
+        centred = averaged - mean
+        return tf.sigmoid(logits), tf.einsum("bhc,hcd,bhd->bh", centred, precision, centred) <= limit
+
     def _last_features(self, middle_features: tf.Tensor, weights: Sequence[tf.Tensor]) -> tf.Tensor:
         first_kernel, first_bias, second_kernel, second_bias, *_ = weights
         features = tf.nn.relu(tf.nn.conv2d(middle_features, first_kernel, 1, "SAME") + first_bias)

@@ -101,9 +101,7 @@ def test_an_empty_batch_has_no_views():
 
 def test_an_image_below_the_smallest_side_is_refused_with_its_row():
     fine, small = encoded(80, 80)[1], encoded(63, 200)[1]
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match=r"image_bytes\[1\]: is 200 x 63 pixels, smaller"
-    ):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\]: is 200 x 63 pixels, smaller"):
         views_of(fine, small)
 
 
