@@ -15,6 +15,8 @@ from components.features import image
 from components.features.encoded import read_headers
 
 SMALLEST_SIDE = 64  # pixels: below it, a mirrored image holds too little of its own
+# Views begin where blocks of a JPEG do, so that all views of an image see its grid in the same place.
+_BLOCK = 8
 
 
 class Views(NamedTuple):
@@ -115,8 +117,9 @@ def places(shape: tf.Tensor, size: int, most: int) -> tf.Tensor:
         most: Largest number of views, at least 1.
 
     Returns:
-        int32 (views, 2), first row and column of each, row by row. A single view along a side lies in its centre;
-        several are spread evenly from one border to the other. A side that is shorter than the window begins at 0.
+        int32 (views, 2), first row and column of each, row by row: a single view along a side lies in its centre,
+        several are spread evenly from one border to the other, each up to 7 px nearer to the start, on a multiple of
+        8. A side that is shorter than the window begins at 0.
     """
     table = tf.constant(_grids(most))
     needed = tf.clip_by_value(-(-shape // size), 1, most)
@@ -140,7 +143,8 @@ def _along(side: tf.Tensor, size: int, count: tf.Tensor) -> tf.Tensor:
     room = tf.maximum(side - size, 0)
     numbers = tf.range(count)
     # In whole numbers, rounded down, so that every runtime finds the same places.
-    return tf.where(count > 1, numbers * room // tf.maximum(count - 1, 1), room // 2)
+    exact = tf.where(count > 1, numbers * room // tf.maximum(count - 1, 1), room // 2)
+    return exact // _BLOCK * _BLOCK
 
 
 def _grids(most: int) -> np.ndarray:

@@ -50,26 +50,32 @@ def test_places_in_the_graph_are_those_of_plain_python(most):
 
         def along(side, count):
             room = max(side - SIZE, 0)
-            return [room // 2] if count == 1 else [number * room // (count - 1) for number in range(count)]
+            exact = [room // 2] if count == 1 else [number * room // (count - 1) for number in range(count)]
+            return [start // 8 * 8 for start in exact]
 
         expected = [(top, left) for top in along(height, down) for left in along(width, across)]
         assert places(tf.constant([height, width]), SIZE, most).numpy().tolist() == [list(place) for place in expected]
 
 
-def test_a_single_view_is_the_central_window():
-    _, data = encoded(100, 131)
+def test_an_image_of_the_windows_size_is_what_a_model_without_views_sees():
+    _, data = encoded(SIZE, SIZE)
     expected = image.decode_windows(tf.constant([data]), SIZE)
-    np.testing.assert_array_equal(views_of(data, most=1).windows, expected)
+    np.testing.assert_array_equal(views_of(data).windows, expected)
 
 
-def test_windows_are_the_pixels_of_the_image_and_reach_all_corners():
-    pixels, data = encoded(150, 200)
+def test_a_single_view_is_the_central_window_on_the_grid_of_blocks():
+    pixels, data = encoded(100, 131)
+    np.testing.assert_array_equal(views_of(data, most=1).windows[0], pixels[16 : 16 + SIZE, 32 : 32 + SIZE])
+
+
+def test_windows_are_pixels_of_the_image_and_reach_all_corners():
+    pixels, data = encoded(152, 200)
     views = views_of(data)
-    assert views.sizes.numpy().tolist() == [[150, 200]]
+    assert views.sizes.numpy().tolist() == [[152, 200]]
     starts = views.starts.numpy().tolist()
     for window, (top, left) in zip(views.windows.numpy(), starts, strict=True):
         np.testing.assert_array_equal(window, pixels[top : top + SIZE, left : left + SIZE])
-    assert {(0, 0), (150 - SIZE, 200 - SIZE)} <= {tuple(start) for start in starts}
+    assert {(0, 0), (152 - SIZE, 200 - SIZE)} <= {tuple(start) for start in starts}
 
 
 def test_images_of_several_sizes_keep_their_rows():
