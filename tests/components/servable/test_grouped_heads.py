@@ -114,7 +114,7 @@ def test_averaged_features_decide_as_whole_images_do(with_distances):
     middle = _middle_features(40)
     distances = None
     if with_distances:
-        last = secondary.with_features(heads["source_1"])(middle, training=False)[0].numpy().mean((1, 2))
+        last = with_last_features(heads["source_1"])(middle, training=False)[0].numpy().mean((1, 2))
         distances = {"source_1": fit_distance(last[:20], last[20:], 0.3)}
     grouped = GroupedHeads(heads, distances)
     expected = tf.function(grouped.answers)(middle, with_maps=True)
