@@ -17,6 +17,7 @@ from components.features.encoded import read_headers
 SMALLEST_SIDE = 64  # pixels: below it, a mirrored image holds too little of its own
 # Views begin where blocks of a JPEG do, so that all views of an image see its grid in the same place.
 _BLOCK = 8
+_DECODED_AT_A_TIME = 4  # an image of 100 megapixels takes 300 MB
 
 
 class Views(NamedTuple):
@@ -74,6 +75,7 @@ def decode_views(image_bytes: tf.Tensor, size: int, most: int) -> Views:
                 tf.RaggedTensorSpec((None, 2), tf.int32, ragged_rank=0),
                 tf.TensorSpec((2,), tf.int32),
             ),
+            parallel_iterations=_DECODED_AT_A_TIME,
         )
         return windows.values, tf.cast(windows.value_rowids(), tf.int32), starts.values, sizes
 

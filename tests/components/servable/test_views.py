@@ -141,3 +141,14 @@ def test_a_servable_without_heads_judges_any_size(tmp_path):
     )
     assert answers["source_heatmaps"].shape[:2] == (1, 0)
     assert answers["verdict"].numpy()[0] in (b"real", b"unknown_generator")
+
+
+def test_pictures_of_its_heatmaps_cover_the_whole_image(servable, tmp_path):
+    from serving.client.local_model import LocalModel
+    from serving.client.predict import predict_files
+
+    export(tmp_path / "1")
+    assert LocalModel(tmp_path).view is None
+    (tmp_path / "photo.png").write_bytes(encoded(300, 90)[0])
+    (row,) = predict_files(LocalModel(tmp_path), [tmp_path / "photo.png"], signature=contract.SIGNATURE_EXPLAIN)
+    assert row.answer.heatmaps.detection.shape == (SIDE, SIDE)
