@@ -46,7 +46,7 @@ REFERENCE_STATISTICS = "assets.extra/reference_statistics.pb"
 # Limits that the served graph, the embedded server and the client all state. 64 megapixels is beyond today's phones;
 # a decoded image of that size takes 192 MB.
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
-MAX_IMAGE_PIXELS = 64 * 1024 * 1024
+MAX_IMAGE_PIXELS = 100 * 1024 * 1024  # the largest sensors of medium-format cameras
 
 # What each signature takes and answers; () means that the outputs' names are the servable's own.
 PREDICTION_OUTPUTS = (

@@ -58,8 +58,22 @@ def decode_whole(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
         tf.errors.InvalidArgumentError: (when run) as `decode_windows`.
     """
     headers = read_headers(image_bytes[tf.newaxis], size)
-    whole = _decode(headers.image_bytes[0], headers.jpeg[0], headers.webp[0])
-    return orientation.upright_image(whole, headers.orientations[0])
+    return decode_checked(headers.image_bytes[0], headers.jpeg[0], headers.webp[0], headers.orientations[0])
+
+
+def decode_checked(encoded: tf.Tensor, jpeg: tf.Tensor, webp: tf.Tensor, orientations: tf.Tensor) -> tf.Tensor:
+    """Decode one image whose header was checked, all of it, upright.
+
+    Args:
+        encoded: string scalar.
+        jpeg: bool scalar, whether it is a JPEG.
+        webp: bool scalar, whether it is a WebP.
+        orientations: int32 scalar, 1..8 as EXIF numbers them.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+    """
+    return orientation.upright_image(_decode(encoded, jpeg, webp), orientations)
 
 
 def channels(windows: tf.Tensor, colour: Colour) -> tf.Tensor:

@@ -26,11 +26,15 @@ class InputParameters(Parameters):
             for dct; and rgb for residual.
         size: height and width in pixels of the window that is cut from the centre of an image; a multiple of 8,
             because the models halve the resolution three times.
+        views: Largest number of windows through which an image is judged; their logits are averaged. Images from 64 px
+            are taken, and a larger one is judged as a whole. Left out, the central window alone counts and smaller
+            images are refused, as published. For representations whose models average over places (pixel, residual).
     """
 
     representation: Representation = "dct"
     colour: Colour = "grey"
     size: int = Field(default=128, ge=32, le=1024)
+    views: int | None = Field(default=None, ge=1, le=64)
 
     @model_validator(mode="before")
     @classmethod
@@ -49,6 +53,15 @@ class InputParameters(Parameters):
         if size % 8:
             raise ValueError("must be a multiple of 8")
         return size
+
+    @model_validator(mode="after")
+    def _views_of_pooled_models(self) -> "InputParameters":
+        if self.views is not None and not self.pooled:
+            raise ValueError(
+                f"views: needs a representation whose models average over places, pixel or residual, got "
+                f"'{self.representation}': a spectrum has one place for each frequency. Leave views out."
+            )
+        return self
 
     @property
     def colours(self) -> dict[Representation, Colour]:

@@ -42,6 +42,10 @@ class GroupedHeads(tf.Module):
         distances: source -> beyond which distance from its images its head claims nothing; None, or left out: there is
             no such distance.
 
+    Attributes:
+        count: Number of heads.
+        map_shape: Height and width of a head's map.
+
     Raises:
         ValueError: if the heads' weights differ in shape.
     """
@@ -50,7 +54,7 @@ class GroupedHeads(tf.Module):
         self, heads: Mapping[str, keras.Model], distances: Mapping[str, SourceDistance | None] | None = None
     ) -> None:
         super().__init__(name="heads")
-        self._count = len(heads)
+        self.count = len(heads)
         weights = [_folded_weights(head) for head in heads.values()]
         for source, its_weights in zip(heads, weights, strict=True):
             shapes, expected = ([part.shape for part in one] for one in (its_weights, weights[0]))
@@ -67,7 +71,7 @@ class GroupedHeads(tf.Module):
             isinstance(one, keras.layers.GlobalAveragePooling2D) for one in models[0].layers
         )
         last = models[0].get_layer(secondary.LAST_LAYER).output.shape[1:] if models else (0, 0, 0)
-        self._map_shape, channels = tuple(last[:2]), last[2]
+        self.map_shape, channels = tuple(last[:2]), last[2]
         given = [(distances or {}).get(source) for source in heads]
         # Without any distance nothing is computed of it.
         self._distances = (
@@ -84,7 +88,7 @@ class GroupedHeads(tf.Module):
             with_maps: also what each place contributes to it.
         """
         batch = tf.shape(middle_features)[0]
-        if not self._count:
+        if not self.count:
             # As large as the maps of heads would be: their second convolution halves the resolution.
             _, height, width, _ = middle_features.shape
             maps = tf.zeros((batch, 0, height // 2, width // 2))
@@ -113,11 +117,62 @@ class GroupedHeads(tf.Module):
             tf.transpose(found.probabilities), tf.transpose(found.within), tf.transpose(found.maps, (1, 0, 2, 3))
         )
 
+    def pooled_features(self, middle_features: tf.Tensor, with_maps: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what each head averages over places: the part of its work that windows of one image can share out.
+
+        Args:
+            middle_features: float32 (batch, height, width, channels); not an empty batch.
+            with_maps: Whether maps are computed; without, they hold no place.
+
+        Returns:
+            float32 (batch, heads, channels), averaged last features; float32 (batch, heads, height / 2, width / 2),
+            maps as of `answers`.
+
+        Raises:
+            ValueError: if the heads keep places instead of averaging over them.
+        """
+        if self.count and not self._pooled:
+            raise ValueError("heads: must average over places, to judge several windows of an image as one.")
+        batch = tf.shape(middle_features)[0]
+        if not self.count:
+            return tf.zeros((batch, 0, 1)), self.answers(middle_features).maps
+
+        def of_head(weights: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            features = self._last_features(middle_features, weights)
+            maps = contribution_map(features, weights[-2]) if with_maps else tf.zeros((batch, 0, 0))
+            return tf.reduce_mean(features, (1, 2)), maps
+
+        shapes = (tf.TensorSpec((None, None), tf.float32), tf.TensorSpec((None,) * 3, tf.float32))
+        averaged, maps = tf.map_fn(of_head, tuple(self._weights), fn_output_signature=shapes, parallel_iterations=1)
+        return tf.transpose(averaged, (1, 0, 2)), tf.transpose(maps, (1, 0, 2, 3))
+
+    def decide(self, averaged: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return probabilities and nearness from averaged features.
+
+        Args:
+            averaged: float32 (batch, heads, channels), as `pooled_features` returns them, averaged over the windows of
+                each image.
+
+        Returns:
+            float32 (batch, heads), probabilities; bool (batch, heads), as `HeadAnswers.within`.
+        """
+        if not self.count:
+            empty = tf.zeros((tf.shape(averaged)[0], 0))
+            return empty, tf.cast(empty, tf.bool)
+        *_, kernels, biases = self._weights
+        # (batch, heads, channels) x (heads, channels, 1), head by head.
+        logits = tf.einsum("bhc,hco->bh", averaged, tf.convert_to_tensor(kernels)) + biases[:, 0]
+        if not self._distances:
+            return tf.sigmoid(logits), tf.ones_like(logits, tf.bool)
+        mean, precision, limit = (tf.convert_to_tensor(part) for part in self._distances)
+        centred = averaged - mean
+        return tf.sigmoid(logits), tf.einsum("bhc,hcd,bhd->bh", centred, precision, centred) <= limit
+
     def _last_features(self, middle_features: tf.Tensor, weights: Sequence[tf.Tensor]) -> tf.Tensor:
         first_kernel, first_bias, second_kernel, second_bias, *_ = weights
         features = tf.nn.relu(tf.nn.conv2d(middle_features, first_kernel, 1, "SAME") + first_bias)
         features = tf.nn.relu(tf.nn.conv2d(features, second_kernel, 2, "SAME") + second_bias)
-        return tf.ensure_shape(features, (None, *self._map_shape, second_kernel.shape[-1]))
+        return tf.ensure_shape(features, (None, *self.map_shape, second_kernel.shape[-1]))
 
 
 def _within(averaged: tf.Tensor, mean: tf.Tensor, precision: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:

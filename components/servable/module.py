@@ -8,10 +8,9 @@ import tensorflow as tf
 from components.examples import names
 from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
-from components.models import primary as primary_module
 from components.models.distances import SourceDistance
-from components.models.heatmaps import contribution_map
 from components.servable.grouped_heads import GroupedHeads
+from components.servable.judging import Judge, ViewsJudge, WindowJudge
 from components.servable.operating_points import OperatingPoints
 from components.servable.verdict import verdicts
 from serving import contract
@@ -53,11 +52,14 @@ class AttributionModule(tf.Module):
             raise ValueError(f"operating points are for {list(points.sources)}, the heads are {list(heads)}.")
         self.inputs, self.points, self.level = inputs, points, level
         self._transform = transform
-        self._primary = primary_module.with_features(primary)
-        self._primary_kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
         self._source_names = list(heads)
         self._group_feature = names.SOURCE if level == "instance" else names.ARCHITECTURE
-        self._heads = GroupedHeads(heads, distances)
+        grouped = GroupedHeads(heads, distances)
+        self._judge: Judge = (
+            WindowJudge(transform, inputs, primary, grouped)
+            if inputs.views is None
+            else ViewsJudge(inputs, primary, grouped)
+        )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_IMAGE_BYTES)])
     def serve_image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -98,39 +100,28 @@ class AttributionModule(tf.Module):
 
     def _answers(self, image_bytes: tf.Tensor, explained: bool) -> dict[str, tf.Tensor]:
         """Returns the four outputs, with heatmaps if they are to be explained."""
-        model_inputs = self._transform(image_bytes)[self.inputs.representation]
+        judgement = self._judge.judge(image_bytes, with_maps=explained)
         batch = tf.shape(image_bytes)[0]
-        # Convolutions answer an empty batch with a wrong shape, and a row alone is multiplied by other routines than
-        # several are, which add up in another order: both get blank rows, of which nothing is kept.
-        blank = tf.zeros((2, *model_inputs.shape[1:]), model_inputs.dtype)
-        some_inputs = tf.cond(batch > 1, lambda: model_inputs, lambda: tf.concat([model_inputs, blank], axis=0)[:2])
-        middle_features, last_features, decision = self._primary(
-            tf.ensure_shape(some_inputs, model_inputs.shape), training=False
-        )
-        fake_probability = decision[:batch, 0]
-        of_heads = self._heads.answers(middle_features, with_maps=explained)
         heatmaps = {}
         if explained:
-            detection_map = contribution_map(last_features, tf.convert_to_tensor(self._primary_kernel))
             heatmaps = {
-                contract.OUTPUT_DETECTION_HEATMAP: detection_map[:batch],
-                contract.OUTPUT_SOURCE_HEATMAPS: of_heads.maps[:batch],
+                contract.OUTPUT_DETECTION_HEATMAP: judgement.detection_map,
+                contract.OUTPUT_SOURCE_HEATMAPS: judgement.source_maps,
             }
-        source_probabilities = of_heads.probabilities[:batch]
         names_of_columns = tf.constant(self._source_names, tf.string, (1, len(self._source_names)))
         source_names = tf.tile(names_of_columns, [batch, 1])
         verdict = verdicts(
-            fake_probability,
-            source_probabilities,
+            judgement.fake_probability,
+            judgement.source_probabilities,
             self.points.detection,
             list(self.points.sources.values()),
             self._source_names,
             self.points.uncertain_band,
-            of_heads.within[:batch],
+            judgement.within,
         )
         return {
-            contract.OUTPUT_FAKE_PROBABILITY: fake_probability,
-            contract.OUTPUT_SOURCE_PROBABILITIES: source_probabilities,
+            contract.OUTPUT_FAKE_PROBABILITY: judgement.fake_probability,
+            contract.OUTPUT_SOURCE_PROBABILITIES: judgement.source_probabilities,
             contract.OUTPUT_SOURCE_NAMES: source_names,
             contract.OUTPUT_VERDICT: verdict,
             **heatmaps,

@@ -55,6 +55,7 @@ class OperatingPoints:
                 "representation": inputs.representation,
                 "size": inputs.size,
                 "colour": inputs.colour,
+                **({"views": inputs.views} if inputs.views else {}),
             },
         }
         path.write_text(json.dumps(content, indent=2) + "\n")

@@ -53,6 +53,8 @@ def _read_view(version: Version) -> ModelView | None:
         return None
     try:
         described = json.loads(path.read_text(encoding="utf-8"))["input"]
+        if described.get("views"):
+            return None  # heatmaps cover the whole image
         return ModelView(size=described["size"], representation=described["representation"])
     except KeyError:
         return None  # the assets may say more, or less, than what pictures need

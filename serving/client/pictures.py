@@ -59,7 +59,7 @@ def write_heatmaps(row: Row, out_dir: Path, view: ModelView | None = None, style
         row: Row of `predict_files`, requested with the signature `explain`.
         out_dir: Directory to write to; made if it does not exist.
         view: The part of the image that the models see, which the maps are laid over; None takes the whole image, which
-            is right for images of the models' own size and pixel input only.
+            is right for servables that judge whole images, and for images of the models' own size and pixel input.
         style: How the picture is drawn and named.
 
     Returns:

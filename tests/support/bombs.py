@@ -12,7 +12,7 @@ from PIL import Image
 from tests.support.images import encode, noise
 
 MEBIBYTE = 2**20
-SIDE = 10_000  # 100 megapixels
+SIDE = 10_400  # 108 megapixels
 BEYOND = 40_000
 LEGAL = "a legal PNG of 64 megapixels"
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -57,7 +57,7 @@ def claiming_webp(width: int, height: int) -> bytes:
 
 
 SIZES = {
-    "a valid PNG of 100 megapixels": (one_colour_png, SIDE),
+    "a valid PNG of 108 megapixels": (one_colour_png, SIDE),
     "a PNG's header": (claiming_png, BEYOND),
     "a JPEG's header": (claiming_jpeg, BEYOND),
     "a progressive JPEG's header": (lambda *size: claiming_jpeg(*size, progressive=True), BEYOND),

@@ -36,3 +36,9 @@ def test_the_colour_that_was_set_is_that_of_the_representation_that_models_see()
 def test_what_no_model_can_see_is_refused(values):
     with pytest.raises(ValidationError):
         InputParameters(**values)
+
+
+@pytest.mark.parametrize("values", [{"representation": "dct", "views": 4}, {"representation": "pixel", "views": 0}])
+def test_views_are_for_models_that_average_over_places(values):
+    with pytest.raises(ValidationError, match="views"):
+        InputParameters(**values)

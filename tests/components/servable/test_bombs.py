@@ -28,7 +28,7 @@ def measured(random_folder):
 def test_a_header_beyond_the_limit_is_refused_without_memory(measured, kind):
     growth, message = measured[kind]
     side = bombs.SIZES[kind][1]
-    assert f"image_bytes[1]: is {side:,} x {side:,} pixels, above the limit of 67,108,864 pixels" in message
+    assert f"image_bytes[1]: is {side:,} x {side:,} pixels, above the limit of 104,857,600 pixels" in message
     assert growth < MOST_GROWTH
 
 
@@ -67,8 +67,8 @@ def test_every_signature_refuses_a_bomb(random_signatures, signature):
 
 def test_a_header_at_the_limit_is_left_to_the_decoder(random_signatures):
     """8,192 x 8,192 pixels are allowed; this one's data are missing, which is another reason."""
-    assert "above the limit" not in ask(random_signatures, bombs.claiming_png(8_192, 8_192))
-    assert "above the limit" in ask(random_signatures, bombs.claiming_png(8_192, 8_193))
+    assert "above the limit" not in ask(random_signatures, bombs.claiming_png(10_240, 10_240))
+    assert "above the limit" in ask(random_signatures, bombs.claiming_png(10_240, 10_241))
 
 
 def test_a_side_below_the_window_is_refused_whatever_the_other(random_signatures):

@@ -106,3 +106,32 @@ def test_the_graph_does_not_grow_with_the_heads():
         return len(graph.as_graph_def().node) + sum(len(one.node_def) for one in graph.as_graph_def().library.function)
 
     assert nodes(2) == nodes(12)
+
+
+@pytest.mark.parametrize("with_distances", [False, True])
+def test_averaged_features_decide_as_whole_images_do(with_distances):
+    heads = {f"source_{seed}": _head(seed, pooled=True) for seed in range(3)}
+    middle = _middle_features(40)
+    distances = None
+    if with_distances:
+        last = with_last_features(heads["source_1"])(middle, training=False)[0].numpy().mean((1, 2))
+        distances = {"source_1": fit_distance(last[:20], last[20:], 0.3)}
+    grouped = GroupedHeads(heads, distances)
+    expected = tf.function(grouped.answers)(middle, with_maps=True)
+    averaged, maps = tf.function(grouped.pooled_features)(middle, with_maps=True)
+    probabilities, within = tf.function(grouped.decide)(averaged)
+    np.testing.assert_allclose(probabilities, expected.probabilities, atol=2e-6)
+    np.testing.assert_array_equal(within, expected.within)
+    np.testing.assert_array_equal(maps, expected.maps)
+    assert with_distances != within.numpy().all()
+
+
+def test_heads_that_keep_places_cannot_average_windows():
+    with pytest.raises(ValueError, match="must average over places"):
+        GroupedHeads({"a": _head(0, pooled=False)}).pooled_features(_middle_features())
+
+
+def test_no_heads_average_nothing():
+    averaged, maps = GroupedHeads({}).pooled_features(_middle_features(), with_maps=True)
+    assert (averaged.shape[:2], maps.shape) == ((5, 0), (5, 0, 8, 8))
+    assert [part.shape for part in GroupedHeads({}).decide(averaged)] == [(5, 0), (5, 0)]

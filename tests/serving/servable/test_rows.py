@@ -67,7 +67,7 @@ def asserting(message, *values):
         "a backslash \\ and two \\\\",
         "why?? so",
         "brackets [1, 2] (and more)",
-        "image_bytes[0]: is 12,000 x 9,000 pixels, above the limit of 67,108,864 pixels",
+        "image_bytes[0]: is 12,000 x 9,000 pixels, above the limit of 104,857,600 pixels",
     ],
 )
 def test_of_an_assertion_its_message_is_told_as_it_was_written(message):

@@ -77,7 +77,9 @@ async function fetchModel(signal, onWait) {
   const model = await fetchPatiently("model.json", { signal }, onWait);
   const points = model.operating_points;
   const input = points?.input;
-  const window = input ? `, ${input.representation === "dct" ? "spectrum" : input.representation} of ${input.size} × ${input.size} pixels` : "";
+  const kind = input?.representation === "dct" ? "spectrum" : input?.representation;
+  const windows = input?.views > 1 ? `up to ${input.views} windows` : "a window";
+  const window = input ? `, ${kind} of ${windows} of ${input.size} × ${input.size} pixels` : "";
   const count = points ? Object.keys(points.sources).length : 0;
   const sources = points ? `, ${count} source${count === 1 ? "" : "s"}` : "";
   byId("model").className = "";
@@ -154,6 +156,11 @@ async function loadPicture(file, image) {
     image.hidden = true;
     return null;
   }
+}
+
+/** Height and width of the only window that the model sees; undefined where it judges whole images, or none is known. */
+function windowSize(input) {
+  return input?.views ? undefined : input?.size;
 }
 
 /** The part of the image that the model looks at: the window at its centre, or all of it where no window is known. */
@@ -307,7 +314,7 @@ function showAnswer(card, { verdict, rows }, points, picture) {
   setKind(card, kind);
   card.element.dataset.verdict = verdict;
   card.isSpectral = points?.input?.representation === "dct";
-  if (picture) showView(card, picture, points?.input?.size);
+  if (picture) showView(card, picture, windowSize(points?.input));
   const shown = rows.find((row) => row.isSource && row.name === verdict) ?? detection;
   for (const row of rows) part(card, ".rows").append(rowElement(card, row, row === shown));
   part(card, ".rows").hidden = false;

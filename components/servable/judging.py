@@ -1,0 +1,138 @@
+"""Judging: from encoded images to probabilities and maps, through one window of each image or through several views."""
+
+from typing import NamedTuple, Protocol
+
+import keras
+import tensorflow as tf
+
+from components.features.parameters import InputParameters
+from components.features.preprocessing import features_without_statistics
+from components.features.transform import TransformFunction
+from components.features.views import Views, decode_views
+from components.models import primary as primary_module
+from components.models.heatmaps import contribution_map
+from components.servable.grouped_heads import GroupedHeads
+from components.servable.stitching import SIDE, stitch
+
+# Windows that pass through the network at a time: their features are what a batch of large images takes in memory.
+_WINDOWS_PER_PASS = 32
+
+
+class Judgement(NamedTuple):
+    """Answers of all models on a batch of images.
+
+    Attributes:
+        fake_probability: float32 (batch,), 0..1.
+        source_probabilities: float32 (batch, heads), 0..1.
+        within: bool (batch, heads), whether the image is near enough to the head's source to be claimed.
+        detection_map: float32 (batch, height, width), as `contribution_map`; not to be read unless it was requested.
+        source_maps: float32 (batch, heads, height, width), likewise.
+    """
+
+    fake_probability: tf.Tensor
+    source_probabilities: tf.Tensor
+    within: tf.Tensor
+    detection_map: tf.Tensor
+    source_maps: tf.Tensor
+
+
+class Judge(Protocol):
+    """A way from encoded images to a judgement."""
+
+    def judge(self, image_bytes: tf.Tensor, with_maps: bool) -> Judgement:
+        """Judge a batch of encoded images, string (batch,)."""
+
+
+class WindowJudge(tf.Module):
+    """Judges the central window of each image, as published; smaller images are refused.
+
+    Args:
+        transform: Function from image bytes to features.
+        inputs: Representation that the primary module reads.
+        primary: Primary module.
+        heads: Heads.
+    """
+
+    def __init__(
+        self, transform: TransformFunction, inputs: InputParameters, primary: keras.Model, heads: GroupedHeads
+    ) -> None:
+        super().__init__(name="window_judge")
+        self._transform, self._representation, self._heads = transform, inputs.representation, heads
+        self._primary = primary_module.with_features(primary)
+        self._kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
+
+    def judge(self, image_bytes: tf.Tensor, with_maps: bool) -> Judgement:
+        """Judge a batch of encoded images, string (batch,)."""
+        model_inputs = self._transform(image_bytes)[self._representation]
+        batch = tf.shape(image_bytes)[0]
+        # Convolutions answer an empty batch with a wrong shape, and a row alone is multiplied by other routines than
+        # several are, which add up in another order: both get blank rows, of which nothing is kept.
+        blank = tf.zeros((2, *model_inputs.shape[1:]), model_inputs.dtype)
+        some_inputs = tf.cond(batch > 1, lambda: model_inputs, lambda: tf.concat([model_inputs, blank], axis=0)[:2])
+        middle, last, decision = self._primary(tf.ensure_shape(some_inputs, model_inputs.shape), training=False)
+        heads = self._heads.answers(middle, with_maps=with_maps)
+        detection_map = contribution_map(last, tf.convert_to_tensor(self._kernel)) if with_maps else decision
+        everything = Judgement(decision[:, 0], heads.probabilities, heads.within, detection_map, heads.maps)
+        return Judgement(*(part[:batch] for part in everything))
+
+
+class ViewsJudge(tf.Module):
+    """Judges an image of any size through several windows of it; their averaged logits decide.
+
+    Args:
+        inputs: Representation, size and number of views; of models that average over places.
+        primary: Primary module.
+        heads: Heads.
+    """
+
+    def __init__(self, inputs: InputParameters, primary: keras.Model, heads: GroupedHeads) -> None:
+        super().__init__(name="views_judge")
+        self._inputs, self._heads = inputs, heads
+        self._primary = primary_module.with_features(primary)
+        self._decision = primary.get_layer(primary_module.DECISION_LAYER)
+        self._map_shape = tuple(self._primary.outputs[1].shape[1:3])
+
+    def judge(self, image_bytes: tf.Tensor, with_maps: bool) -> Judgement:
+        """Judge a batch of encoded images, string (batch,)."""
+        views = decode_views(image_bytes, self._inputs.size, self._inputs.views or 1)
+        batch, count = tf.shape(image_bytes)[0], tf.shape(views.windows)[0]
+        passes = tf.maximum((count + _WINDOWS_PER_PASS - 1) // _WINDOWS_PER_PASS, 1)
+        # Never a row alone, see WindowJudge; and no pass much smaller than the others.
+        size = tf.maximum((count + passes - 1) // passes, 2)
+        padded = tf.pad(views.windows, [[0, passes * size - count], [0, 0], [0, 0], [0, 0]])
+        shape = views.windows.shape[1:]
+        found = tf.map_fn(
+            lambda windows: self._pass(tf.ensure_shape(windows, (None, *shape)), with_maps),
+            tf.reshape(padded, (passes, size, *shape)),
+            fn_output_signature=tuple(tf.TensorSpec((None,) * rank, tf.float32) for rank in (1, 3, 4, 4)),
+            parallel_iterations=1,
+        )
+        logits, averaged, detection, sources = (_unpacked(part)[:count] for part in found)
+        probability = tf.sigmoid(tf.math.unsorted_segment_mean(logits, views.rows, batch))
+        averaged = tf.ensure_shape(averaged, (None, self._heads.count, None))
+        probabilities, within = self._heads.decide(tf.math.unsorted_segment_mean(averaged, views.rows, batch))
+        if with_maps:
+            detection = stitch(tf.ensure_shape(detection, (None, 1, *self._map_shape)), views)
+            sources = self._stitched_sources(sources, views)
+        return Judgement(probability, probabilities, within, detection[:, 0], sources)
+
+    def _stitched_sources(self, maps: tf.Tensor, views: Views) -> tf.Tensor:
+        if not self._heads.count:
+            return tf.zeros((tf.shape(views.sizes)[0], 0, SIDE, SIDE))
+        return stitch(tf.ensure_shape(maps, (None, self._heads.count, *self._heads.map_shape)), views)
+
+    def _pass(self, windows: tf.Tensor, with_maps: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return logits (windows,), averaged features of heads, and maps of detection and heads with a channel each."""
+        seen = features_without_statistics(windows, self._inputs.representation, self._inputs.colour)
+        middle, last, _ = self._primary(seen, training=False)
+        kernel, bias = (tf.convert_to_tensor(weight) for weight in (self._decision.kernel, self._decision.bias))
+        logits = tf.linalg.matmul(tf.reduce_mean(last, (1, 2)), kernel) + bias
+        averaged, sources = self._heads.pooled_features(middle, with_maps=with_maps)
+        detection = contribution_map(last, kernel) if with_maps else tf.zeros((tf.shape(windows)[0], 0, 0))
+        return logits[:, 0], averaged, detection[:, tf.newaxis], sources
+
+
+def _unpacked(parts: tf.Tensor) -> tf.Tensor:
+    """Joins the first two axes: (passes, windows, ...) to (passes * windows, ...)."""
+    shape = tf.shape(parts)
+    return tf.reshape(parts, tf.concat([[shape[0] * shape[1]], shape[2:]], axis=0))

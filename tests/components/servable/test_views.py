@@ -1,0 +1,154 @@
+"""Servables that judge images of any size, reloaded, against a plain loop over windows."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components.features.parameters import InputParameters
+from components.features.preprocessing import features_without_statistics
+from components.features.views import SMALLEST_SIDE, grid
+from components.models.parameters import LayerParameters
+from components.models.primary import build_primary
+from components.models.secondary import build_secondary
+from components.servable.export import export_servable
+from components.servable.module import AttributionModule
+from components.servable.operating_points import OperatingPoints
+from components.servable.stitching import SIDE
+from serving import contract
+from tests.support.transforms import FixedTransform
+
+SIZE, MOST = 96, 4
+SHAPES = ((96, 96), (64, 80), (250, 100), (400, 500), (96, 97))
+
+
+def encoded(height, width, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue(), pixels
+
+
+def models(sources):
+    inputs = InputParameters(representation="residual", size=SIZE, views=MOST)
+    layers = LayerParameters(network="wide")
+    primary = build_primary(inputs.shape, True, layers, seed=1)
+    shape = primary.get_layer("dRelu_04").output.shape[1:]
+    heads = {name: build_secondary(shape, True, layers, seed=seed) for seed, name in enumerate(sources, 2)}
+    for model in (primary, *heads.values()):
+        model.layers[-1].kernel.assign(model.layers[-1].kernel * 3.0)
+    return inputs, primary, heads
+
+
+def export(folder, sources=("gan_a", "gan_b")):
+    inputs, primary, heads = models(sources)
+    points = OperatingPoints(0.5, dict.fromkeys(heads, 0.5))
+    export_servable(folder, AttributionModule(FixedTransform(SIZE), inputs, primary, heads, points))
+    return primary, heads
+
+
+@pytest.fixture(scope="module")
+def servable(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("views") / "1"
+    primary, heads = export(folder)
+    return tf.saved_model.load(str(folder)), primary, heads
+
+
+def asked(servable, *images, signature=contract.SIGNATURE_DEFAULT):
+    return servable[0].signatures[signature](image_bytes=tf.constant(list(images), tf.string))
+
+
+def windows_of(pixels):
+    height, width = pixels.shape[:2]
+    padding = [(0, max(0, SIZE - side)) for side in (height, width)]
+    pixels = np.pad(pixels, [*padding, (0, 0)], "reflect")
+
+    def along(side, count):
+        room = max(side - SIZE, 0)
+        exact = [room // 2] if count == 1 else [number * room // (count - 1) for number in range(count)]
+        return [start // 8 * 8 for start in exact]
+
+    down, across = grid(height, width, SIZE, MOST)
+    return np.stack(
+        [pixels[top : top + SIZE, left : left + SIZE] for top in along(height, down) for left in along(width, across)]
+    )
+
+
+def logit(probability):
+    probability = np.asarray(probability, np.float64)
+    return np.log(probability) - np.log1p(-probability)
+
+
+def by_hand(primary, heads, pixels):
+    seen = features_without_statistics(tf.constant(windows_of(pixels)), "residual", "rgb")
+    middle = keras.Model(primary.input, primary.get_layer("dRelu_04").output)(seen)
+    logits = [logit(primary(seen)[:, 0]), *(logit(head(middle)[:, 0]) for head in heads.values())]
+    return [1 / (1 + np.exp(-one.mean())) for one in logits]
+
+
+def test_logits_of_all_windows_are_averaged(servable):
+    pairs = [encoded(*shape, seed) for seed, shape in enumerate(SHAPES)]
+    answers = asked(servable, *(data for data, _ in pairs))
+    found = np.column_stack([answers["fake_probability"], answers["source_probabilities"]])
+    expected = [by_hand(*servable[1:], pixels) for _, pixels in pairs]
+    assert np.std(expected, axis=0).min() > 1e-4
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_an_image_is_judged_alike_alone_and_in_company(servable):
+    images = [encoded(*shape, seed)[0] for seed, shape in enumerate(SHAPES)]
+    together = asked(servable, *images)["fake_probability"].numpy()
+    alone = [asked(servable, image)["fake_probability"].numpy()[0] for image in images]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_more_windows_than_one_pass_takes(servable):
+    images = [encoded(400, 500, seed)[0] for seed in range(11)]  # 44 windows
+    together = asked(servable, *images)["fake_probability"].numpy()
+    np.testing.assert_allclose(together[-1:], asked(servable, images[-1])["fake_probability"], atol=1e-6)
+
+
+def test_heatmaps_cover_the_whole_image(servable):
+    images = [encoded(*shape, seed)[0] for seed, shape in enumerate(SHAPES)]
+    answers = asked(servable, *images, signature=contract.SIGNATURE_EXPLAIN)
+    assert answers["detection_heatmap"].shape == (len(SHAPES), SIDE, SIDE)
+    assert answers["source_heatmaps"].shape == (len(SHAPES), 2, SIDE, SIDE)
+    # Of an image of the window's size every place is seen once: the mean of the map and the bias are the logit.
+    bias = float(servable[1].layers[-1].bias.numpy()[0])
+    expected = logit(answers["fake_probability"][0]) - bias
+    assert answers["detection_heatmap"][0].numpy().mean() == pytest.approx(expected, abs=0.02 * abs(expected) + 1e-3)
+
+
+def test_an_empty_batch_gets_empty_answers(servable):
+    answers = asked(servable, signature=contract.SIGNATURE_EXPLAIN)
+    assert answers["verdict"].shape == (0,)
+    assert answers["source_probabilities"].shape == (0, 2)
+
+
+def test_what_is_below_the_smallest_side_is_refused_with_its_row(servable):
+    images = [encoded(100, 100)[0], encoded(SMALLEST_SIDE - 1, 400)[0]]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\]: is 400 x 63 pixels"):
+        asked(servable, *images)
+
+
+def test_a_servable_without_heads_judges_any_size(tmp_path):
+    export(tmp_path / "1", sources=())
+    answers = asked(
+        (tf.saved_model.load(str(tmp_path / "1")),), encoded(300, 70)[0], signature=contract.SIGNATURE_EXPLAIN
+    )
+    assert answers["source_heatmaps"].shape[:2] == (1, 0)
+    assert answers["verdict"].numpy()[0] in (b"real", b"unknown_generator")
+
+
+def test_pictures_of_its_heatmaps_cover_the_whole_image(servable, tmp_path):
+    from serving.client.local_model import LocalModel
+    from serving.client.predict import predict_files
+
+    export(tmp_path / "1")
+    assert LocalModel(tmp_path).view is None
+    (tmp_path / "photo.png").write_bytes(encoded(300, 90)[0])
+    (row,) = predict_files(LocalModel(tmp_path), [tmp_path / "photo.png"], signature=contract.SIGNATURE_EXPLAIN)
+    assert row.answer.heatmaps.detection.shape == (SIDE, SIDE)
