@@ -1,6 +1,7 @@
 """The graph that is served: preprocessing, the primary module, its heads, and the verdict."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -10,7 +11,6 @@ from components.features.parameters import InputParameters
 from components.features.transform import TransformFunction
 from components.models import primary as primary_module
 from components.models.distances import SourceDistance
-from components.models.heatmaps import contribution_map
 from components.servable.grouped_heads import GroupedHeads
 from components.servable.operating_points import OperatingPoints
 from components.servable.verdict import verdicts
@@ -54,7 +54,7 @@ class AttributionModule(tf.Module):
         self.inputs, self.points, self.level = inputs, points, level
         self._transform = transform
         self._primary = primary_module.with_features(primary)
-        self._primary_kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
+        self._detection_map = partial(primary_module.detection_map, primary)
         self._source_names = list(heads)
         self._group_feature = names.SOURCE if level == "instance" else names.ARCHITECTURE
         self._heads = GroupedHeads(heads, distances)
@@ -104,14 +104,14 @@ class AttributionModule(tf.Module):
         # several are, which add up in another order: both get blank rows, of which nothing is kept.
         blank = tf.zeros((2, *model_inputs.shape[1:]), model_inputs.dtype)
         some_inputs = tf.cond(batch > 1, lambda: model_inputs, lambda: tf.concat([model_inputs, blank], axis=0)[:2])
-        middle_features, last_features, decision = self._primary(
+        middle_features, last_features, _, decision = self._primary(
             tf.ensure_shape(some_inputs, model_inputs.shape), training=False
         )
         fake_probability = decision[:batch, 0]
         of_heads = self._heads.answers(middle_features, with_maps=explained)
         heatmaps = {}
         if explained:
-            detection_map = contribution_map(last_features, tf.convert_to_tensor(self._primary_kernel))
+            detection_map = self._detection_map(last_features)
             heatmaps = {
                 contract.OUTPUT_DETECTION_HEATMAP: detection_map[:batch],
                 contract.OUTPUT_SOURCE_HEATMAPS: of_heads.maps[:batch],
