@@ -35,7 +35,7 @@ _registered = keras.saving.register_keras_serializable(package="generator_attrib
 class BlockSpectra(keras.layers.Layer):
     """Magnitudes of the DCT coefficients of 8 x 8 blocks of Y, Cb and Cr, at full and half resolution.
 
-    Colour transform and cosines are weights that are never trained. Computes in float32 in any case.
+    Colour transform and cosines are weights that are never trained.
 
     Input shape:
         float32 (batch, height, width, 3), RGB scaled to -1..1; height and width divisible by 8.
@@ -44,9 +44,6 @@ class BlockSpectra(keras.layers.Layer):
         float32 (batch, height / 8, width / 8, 384), 0..2040: first full resolution, then half; in each first Y, then
         Cb, then Cr; in each coefficient (u, v) at index 8 u + v, in units of grey levels, orthonormal.
     """
-
-    def __init__(self, **options: object) -> None:
-        super().__init__(**{**options, "dtype": "float32", "trainable": False})
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Sets the fixed weights."""
