@@ -46,7 +46,13 @@ class BlockSpectra(keras.layers.Layer):
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Sets the fixed weights."""
+        """Sets the fixed weights.
+
+        Raises:
+            ValueError: if the inputs do not have three channels.
+        """
+        if input_shape[-1] != 3:
+            raise ValueError(f"inputs: must have 3 channels, RGB, got shape {input_shape}.")
         basis = dct_matrix(SIDE)
         self._mixing = self._fixed("mixing", np.array(LUMA_AND_COLOUR_DIFFERENCES).T)
         cosines = np.einsum("ux,vy->xyuv", basis, basis).reshape(SIDE, SIDE, 1, SIDE * SIDE)

@@ -1,4 +1,4 @@
-"""Dropout whose masks are part of a training's state, so that an interrupted training continues as it would have gone."""
+"""Dropout whose masks follow from a training's state, so that an interrupted training ends as it would have ended."""
 
 import keras
 import tensorflow as tf
@@ -28,9 +28,6 @@ class CountedDropout(keras.layers.Layer):
         if not 0.0 <= rate < 1.0:
             raise ValueError(f"rate: must be at least 0 and below 1, got {rate}.")
         self.rate, self.seed = rate, seed
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the counter."""
         self._batches = self.add_weight(
             name="batches",
             shape=(),

@@ -26,7 +26,8 @@ class HeadAnswers(NamedTuple):
     Attributes:
         probabilities: float32 (batch, heads), 0..1.
         within: bool (batch, heads), whether the image is near enough to the head's source to be claimed.
-        maps: float32 (batch, heads, height / 2, width / 2), rounded up, as `contribution_map`; not to be read if not asked for.
+        maps: float32 (batch, heads, height / 2, width / 2), rounded up, as `contribution_map`; not to be read if not
+            asked for.
     """
 
     probabilities: tf.Tensor

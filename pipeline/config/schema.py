@@ -18,9 +18,9 @@ from components.evaluator.parameters import EvaluationParameters
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.leave_one_out.parameters import OpenSetParameters
+from components.models.parameters import require_network
 from components.monitoring.parameters import MonitoringParameters
 from components.parameters import Parameters
-from components.models.parameters import require_network
 from components.servable.parameters import VerdictParameters
 from components.servable_validator.parameters import ValidationParameters
 from components.training.augmentation_parameters import require_window
