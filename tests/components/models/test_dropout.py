@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.models.dropout import CountedDropout
 
@@ -32,6 +33,20 @@ def test_a_layer_with_the_same_weights_continues_with_the_same_masks():
     other(ONES)
     other.set_weights(layer.get_weights())
     np.testing.assert_array_equal(other(ONES, training=True), layer(ONES, training=True))
+
+
+def test_devices_that_train_together_count_a_batch_once():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        layer = CountedDropout(0.5, seed=1)
+        layer(ONES)
+
+    @tf.function
+    def step():
+        return strategy.run(lambda: layer(ONES, training=True))
+
+    step()
+    np.testing.assert_array_equal(layer.get_weights()[0], 1)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
