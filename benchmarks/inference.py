@@ -164,7 +164,7 @@ def _looped(primary, heads) -> Callable:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def answer(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        middle, _, decision = features(image.pixels(image.decode_windows(image_bytes, SIZE)), training=False)
+        middle, *_, decision = features(image.pixels(image.decode_windows(image_bytes, SIZE)), training=False)
         return decision, tf.concat([head(middle, training=False) for head in heads.values()], axis=1)
 
     return answer
@@ -199,7 +199,7 @@ class _Script:
         from components.models import primary as primary_module
         from components.models import secondary
 
-        middle, last, detection = primary_module.with_features(primary).outputs
+        middle, last, _, detection = primary_module.with_features(primary).outputs
         explained_head = keras.Model(head.input, [head.outputs[0], head.get_layer(secondary.LAST_LAYER).output])
         attribution, last_of_head = explained_head(middle)
         self._model = keras.Model(primary.input, [detection, attribution])

@@ -32,6 +32,7 @@ BENCHMARKS = {
     "dct_statistics": "DCT statistics: Transform's analyze phase against a loop over images",
     "first_step": "From a prepared dataset to the first training step, against float arrays",
     "primary_training": "Training of the primary module, against Keras fit on arrays in memory",
+    "networks": "Training steps of the networks, in each precision",
     "head_training": "Training of heads, against passes through the whole model",
     "inference": "Answers of the servable, against a script",
     "pipeline_overhead": "What the pipeline adds to its steps",

@@ -18,7 +18,7 @@ import tensorflow as tf
 # Residuals of photographs spread by a few grey levels; in units of this many they are of the size that layers expect.
 SCALE = 16.0
 
-_LUMA_AND_COLOUR_DIFFERENCES = (
+LUMA_AND_COLOUR_DIFFERENCES = (
     (0.299, 0.587, 0.114),
     (-0.168736, -0.331264, 0.5),
     (0.5, -0.418688, -0.081312),
@@ -42,7 +42,7 @@ def residuals(values: tf.Tensor) -> tf.Tensor:
     channels = values.shape[-1]
     if channels not in (1, 3):
         raise ValueError(f"values: must have 3 channels, RGB, or 1, luma, got shape {values.shape}.")
-    mixing = np.array(_LUMA_AND_COLOUR_DIFFERENCES if channels == 3 else ((1.0,),), np.float32).T / SCALE
+    mixing = np.array(LUMA_AND_COLOUR_DIFFERENCES if channels == 3 else ((1.0,),), np.float32).T / SCALE
     planes = tf.tensordot(values, tf.constant(mixing), axes=1)
     # In slices, not as a convolution: of an empty batch that gives a wrong shape, and tf.pad an error.
     left = tf.concat([planes[:, :, 1:2], planes[:, :, :-1]], axis=2)

@@ -2,6 +2,13 @@
 
 import keras
 
+from components.models.pooling import MeanAndDeviation
+
+
+def averages_over_places(model: keras.Model) -> bool:
+    """Returns whether a model reduces its last features over places, so that none of its weights is tied to one."""
+    return any(isinstance(layer, keras.layers.GlobalAveragePooling2D | MeanAndDeviation) for layer in model.layers)
+
 
 def input_of_any_size(model: keras.Model) -> keras.KerasTensor:
     """Returns an input of the model's channels, of any height and width."""

@@ -36,13 +36,16 @@ class LayerFactory:
         self._parameters = parameters
         self._seed = seed
 
-    def block(self, index: int, filters: int, kernel: int, stride: int = 1, normalise: bool = True) -> Block:
+    def block(
+        self, index: int, filters: int, kernel: int, stride: int = 1, normalise: bool = True, bias: bool = True
+    ) -> Block:
         """Returns Conv2D -> BatchNormalization (optional) -> ReLU, named e.g. dConv_02, dBNorm_02, dRelu_02."""
         convolution = keras.layers.Conv2D(
             filters,
             kernel,
             strides=stride,
             padding="same",
+            use_bias=bias,
             kernel_initializer=self._initializer(index, relu=True),
             name=f"{self._prefix}Conv_{index:02d}",
         )

@@ -10,6 +10,7 @@ import keras
 
 from components.models.layers import LayerFactory
 from components.models.parameters import LayerParameters
+from components.models.primary import DECISION_LAYER as DETECTION_LAYER
 from components.models.primary import LAST_LAYER, build_primary
 
 DECISION_LAYER = "aDecision"
@@ -38,6 +39,9 @@ def build_no_transfer(
     """
     decision = LayerFactory("a", parameters, seed).classes(classes)
     network = build_primary(input_shape, pooled, parameters, seed)
+    if parameters.network == "blocks":
+        # Its decision reads more than the last features.
+        return keras.Model(network.input, decision(network.get_layer(DETECTION_LAYER).input), name="no_transfer")
     reduction = keras.layers.GlobalAveragePooling2D(name="aGAP") if pooled else keras.layers.Flatten(name="aFlatten")
     features = reduction(network.get_layer(LAST_LAYER).output)
     return keras.Model(network.input, decision(features), name="no_transfer")

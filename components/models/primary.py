@@ -6,6 +6,10 @@ fingerprints of generators; every secondary module reads it.
 The network "paper" is the published one. "wide" learns from a few dozen images a source: it sees its input through
 tanh at three gains, so that the faintest residuals and the strongest edges are both within reach of one filter; it
 halves the resolution in its first layer, where most of the time goes, and has the filters for several generators.
+"blocks", for thousands of images, reads log-spectra of the 8x8 blocks of a JPEG: see components/models/blocks.py.
+
+Every network gives its middle features, its last features and its decision the same names, by which heads, servables
+and heatmaps find them.
 
 Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777). Layer names are those of the published weights.
 """
@@ -13,12 +17,16 @@ Source: Khoo, Lim & Phan 2022 (arXiv 2203.09777). Layer names are those of the p
 from typing import NamedTuple
 
 import keras
+import tensorflow as tf
 
+from components.models.blocks import build_blocks
+from components.models.heatmaps import contribution_map, spread_map
 from components.models.layers import LayerFactory, require_divisible_by_eight
-from components.models.parameters import LayerParameters, Network
+from components.models.parameters import LayerParameters, Network, network_problem
+from components.models.pooling import MeanAndDeviation
 
-MIDDLE_LAYER = "dRelu_04"  # (batch, size / 4, size / 4, 16; of the wide network 24)
-LAST_LAYER = "dRelu_06"  # (batch, size / 8, size / 8, 32)
+MIDDLE_LAYER = "dRelu_04"  # (batch, size / 4, size / 4, 16; wide: 24), blocks: (batch, size / 8, size / 8, 64)
+LAST_LAYER = "dRelu_06"  # (batch, size / 8, size / 8, 32), blocks: (batch, size / 16, size / 16, 96)
 DECISION_LAYER = "dDecision"
 MIDDLE_CHANNELS = 16  # of the published network
 
@@ -71,9 +79,13 @@ def build_primary(
         float32 (batch, 1): probability that the image is synthesised, 0..1.
 
     Raises:
-        ValueError: if height or width is not divisible by 8.
+        ValueError: if height or width is not divisible by 8, or the network does not read such an input.
     """
     require_divisible_by_eight(input_shape)
+    if problem := network_problem(parameters.network, input_shape[-1], pooled):
+        raise ValueError(f"parameters.network: {problem}")
+    if parameters.network == "blocks":
+        return build_blocks(input_shape, parameters, seed)
     layers = LayerFactory("d", parameters, seed)
     inputs = keras.Input(input_shape, name="dInput")
     features = _at_gains(inputs) if parameters.network == "wide" else inputs
@@ -95,11 +107,46 @@ def with_features(primary: keras.Model) -> keras.Model:
     """Returns a view on a primary module, sharing its weights, that also gives its features.
 
     Output shape:
-        A list: middle features (batch, size/4, size/4, 16 or 24), last features (batch, size/8, size/8, 32), and the
-        probability (batch, 1).
+        A list: middle features and last features, (batch, height, width, channels) as of `MIDDLE_LAYER` and
+        `LAST_LAYER`; the logit (batch, 1), log-odds that the image is synthesised; and the probability (batch, 1).
     """
+    decision = primary.get_layer(DECISION_LAYER)
+    middle, last = (primary.get_layer(name).output for name in (MIDDLE_LAYER, LAST_LAYER))
     return keras.Model(
         primary.input,
-        [primary.get_layer(MIDDLE_LAYER).output, primary.get_layer(LAST_LAYER).output, primary.outputs[0]],
+        [middle, last, _Logit(decision, name="dLogit")(decision.input), primary.outputs[0]],
         name="primary_with_features",
     )
+
+
+def detection_map(primary: keras.Model, last_features: tf.Tensor) -> tf.Tensor:
+    """Returns what each place contributes to the logit of a primary module of any network.
+
+    Args:
+        primary: The primary module.
+        last_features: float32 (batch, height, width, channels), as `with_features` gives them.
+
+    Returns:
+        float32 (batch, height, width); see components/models/heatmaps.py.
+    """
+    kernel = tf.convert_to_tensor(primary.get_layer(DECISION_LAYER).kernel)
+    spreads = any(isinstance(layer, MeanAndDeviation) for layer in primary.layers)
+    return (spread_map if spreads else contribution_map)(last_features, kernel)
+
+
+class _Logit(keras.layers.Layer):
+    """What a dense layer of one sigmoid unit computes, before the sigmoid."""
+
+    def __init__(self, decision: keras.layers.Dense, **options: object) -> None:
+        super().__init__(**options)
+        self._decision = decision
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the logit."""
+        kernel, bias = (tf.convert_to_tensor(weight) for weight in (self._decision.kernel, self._decision.bias))
+        return tf.linalg.matmul(inputs, kernel) + bias
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns the shape of the output."""
+        return (input_shape[0], 1)

@@ -21,7 +21,8 @@ def build_secondary(
     """Builds an untrained head.
 
     Args:
-        feature_shape: (height, width, channels) of the primary module's middle features; even height and width.
+        feature_shape: (height, width, channels) of the primary module's middle features; even height and width, unless
+            pooled.
         pooled: as in the primary module: True for pixel input, False for DCT input.
         parameters: initialisation and batch normalisation.
         seed: of the initial weights.
@@ -33,10 +34,10 @@ def build_secondary(
         float32 (batch, 1): probability that the source made the image, 0..1.
 
     Raises:
-        ValueError: if height or width is odd.
+        ValueError: if height or width is odd, and the head is not pooled.
     """
     height, width, _ = feature_shape
-    if height % 2 or width % 2:
+    if not pooled and (height % 2 or width % 2):
         raise ValueError(f"feature_shape: height and width must be even, got {feature_shape}.")
     layers = LayerFactory("a", parameters, seed)
     inputs = keras.Input(feature_shape, name="aInput")

@@ -13,19 +13,27 @@ view instead, which shares every weight and differs in three places:
 import keras
 import tensorflow as tf
 
-from components.models.any_size import input_of_any_size
+from components.models.any_size import averages_over_places, input_of_any_size
+from components.models.block_spectra import LogMagnitude
 from components.models.parameters import Precision
 
 # Below a vector register of float32 values, kernels of strided convolutions leave most of it empty.
 _FEW_CHANNELS = 8
-_IN_PRECISION = (keras.layers.Conv2D, keras.layers.ReLU, keras.layers.AveragePooling2D, keras.layers.MaxPooling2D)
+_IN_PRECISION = (
+    keras.layers.Conv2D,
+    keras.layers.ReLU,
+    keras.layers.Add,
+    keras.layers.AveragePooling2D,
+    keras.layers.MaxPooling2D,
+    LogMagnitude,
+)
 
 
 def training_view(model: keras.Model, precision: Precision = "float32") -> keras.Model:
     """Returns a view on a model for training steps; it shares all weights, and moves the moving statistics.
 
-    Call it with `training=True` only. Where the model ends with an average over places, inputs may be of another height
-    and width than the model's: what is asked of whole images is learnt from windows. Layers whose batch normalisation
+    Call it with `training=True` only. Where the model averages over places, inputs may be of another height and
+    width than the model's: what is asked of whole images is learnt from windows. Layers whose batch normalisation
     is synchronised over devices stay as they are.
 
     Args:
@@ -49,8 +57,7 @@ def training_view(model: keras.Model, precision: Precision = "float32") -> keras
             return _StridedConvolution(layer, dtype=mixed)
         return _InPrecision(layer, dtype=mixed) if mixed and isinstance(layer, _IN_PRECISION) else layer
 
-    averages = isinstance(model.layers[-1], keras.layers.GlobalAveragePooling2D)
-    inputs = input_of_any_size(model) if averages else None
+    inputs = input_of_any_size(model) if averages_over_places(model) else None
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=counterpart)
 
 
@@ -67,15 +74,18 @@ class _View(keras.layers.Layer):
         self._layer = layer
         self.built = True
 
-    def compute_output_spec(self, inputs: keras.KerasTensor, **_: object) -> keras.KerasTensor:
+    def compute_output_spec(
+        self, inputs: keras.KerasTensor | list[keras.KerasTensor], **_: object
+    ) -> keras.KerasTensor:
         """Returns shape and type of the output."""
-        return keras.KerasTensor(self._layer.compute_output_shape(inputs.shape), self.compute_dtype)
+        shape = [each.shape for each in inputs] if isinstance(inputs, list) else inputs.shape
+        return keras.KerasTensor(self._layer.compute_output_shape(shape), self.compute_dtype)
 
 
 class _InPrecision(_View):
     """Computes in the precision of the view: Keras casts inputs, and weights when they are read."""
 
-    def call(self, inputs: tf.Tensor, **_: object) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor | list[tf.Tensor], **_: object) -> tf.Tensor:
         """Returns the layer's output."""
         return self._layer.call(inputs)
 

@@ -26,7 +26,8 @@ class HeadAnswers(NamedTuple):
     Attributes:
         probabilities: float32 (batch, heads), 0..1.
         within: bool (batch, heads), whether the image is near enough to the head's source to be claimed.
-        maps: float32 (batch, heads, height / 2, width / 2), as `contribution_map`; not to be read if not asked for.
+        maps: float32 (batch, heads, height / 2, width / 2), rounded up, as `contribution_map`; not to be read if not
+            asked for.
     """
 
     probabilities: tf.Tensor
@@ -91,7 +92,7 @@ class GroupedHeads(tf.Module):
         if not self.count:
             # As large as the maps of heads would be: their second convolution halves the resolution.
             _, height, width, _ = middle_features.shape
-            maps = tf.zeros((batch, 0, height // 2, width // 2))
+            maps = tf.zeros((batch, 0, (height + 1) // 2, (width + 1) // 2))
             return HeadAnswers(tf.zeros((batch, 0)), tf.zeros((batch, 0), tf.bool), maps)
         parts = len(self._weights)
 

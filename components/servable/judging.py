@@ -1,5 +1,6 @@
 """Judging: from encoded images to probabilities and maps, through one window of each image or through several views."""
 
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import keras
@@ -10,7 +11,6 @@ from components.features.preprocessing import features_without_statistics
 from components.features.transform import TransformFunction
 from components.features.views import Views, decode_views
 from components.models import primary as primary_module
-from components.models.heatmaps import contribution_map
 from components.servable.grouped_heads import GroupedHeads
 from components.servable.stitching import SIDE, stitch
 
@@ -25,7 +25,7 @@ class Judgement(NamedTuple):
         fake_probability: float32 (batch,), 0..1.
         source_probabilities: float32 (batch, heads), 0..1.
         within: bool (batch, heads), whether the image is near enough to the head's source to be claimed.
-        detection_map: float32 (batch, height, width), as `contribution_map`; not to be read unless it was requested.
+        detection_map: float32 (batch, height, width), as `primary.detection_map`; not to be read unless requested.
         source_maps: float32 (batch, heads, height, width), likewise.
     """
 
@@ -59,7 +59,7 @@ class WindowJudge(tf.Module):
         super().__init__(name="window_judge")
         self._transform, self._representation, self._heads = transform, inputs.representation, heads
         self._primary = primary_module.with_features(primary)
-        self._kernel = primary.get_layer(primary_module.DECISION_LAYER).kernel
+        self._detection_map = partial(primary_module.detection_map, primary)
 
     def judge(self, image_bytes: tf.Tensor, with_maps: bool) -> Judgement:
         """Judge a batch of encoded images, string (batch,)."""
@@ -69,9 +69,9 @@ class WindowJudge(tf.Module):
         # several are, which add up in another order: both get blank rows, of which nothing is kept.
         blank = tf.zeros((2, *model_inputs.shape[1:]), model_inputs.dtype)
         some_inputs = tf.cond(batch > 1, lambda: model_inputs, lambda: tf.concat([model_inputs, blank], axis=0)[:2])
-        middle, last, decision = self._primary(tf.ensure_shape(some_inputs, model_inputs.shape), training=False)
+        middle, last, _, decision = self._primary(tf.ensure_shape(some_inputs, model_inputs.shape), training=False)
         heads = self._heads.answers(middle, with_maps=with_maps)
-        detection_map = contribution_map(last, tf.convert_to_tensor(self._kernel)) if with_maps else decision
+        detection_map = self._detection_map(last) if with_maps else decision
         everything = Judgement(decision[:, 0], heads.probabilities, heads.within, detection_map, heads.maps)
         return Judgement(*(part[:batch] for part in everything))
 
@@ -89,7 +89,7 @@ class ViewsJudge(tf.Module):
         super().__init__(name="views_judge")
         self._inputs, self._heads = inputs, heads
         self._primary = primary_module.with_features(primary)
-        self._decision = primary.get_layer(primary_module.DECISION_LAYER)
+        self._detection_map = partial(primary_module.detection_map, primary)
         self._map_shape = tuple(self._primary.outputs[1].shape[1:3])
 
     def judge(self, image_bytes: tf.Tensor, with_maps: bool) -> Judgement:
@@ -124,11 +124,9 @@ class ViewsJudge(tf.Module):
     def _pass(self, windows: tf.Tensor, with_maps: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return logits (windows,), averaged features of heads, and maps of detection and heads with a channel each."""
         seen = features_without_statistics(windows, self._inputs.representation, self._inputs.colour)
-        middle, last, _ = self._primary(seen, training=False)
-        kernel, bias = (tf.convert_to_tensor(weight) for weight in (self._decision.kernel, self._decision.bias))
-        logits = tf.linalg.matmul(tf.reduce_mean(last, (1, 2)), kernel) + bias
+        middle, last, logits, _ = self._primary(seen, training=False)
         averaged, sources = self._heads.pooled_features(middle, with_maps=with_maps)
-        detection = contribution_map(last, kernel) if with_maps else tf.zeros((tf.shape(windows)[0], 0, 0))
+        detection = self._detection_map(last) if with_maps else tf.zeros((tf.shape(windows)[0], 0, 0))
         return logits[:, 0], averaged, detection[:, tf.newaxis], sources
 
 

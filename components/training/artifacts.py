@@ -23,6 +23,7 @@ import numpy as np
 
 from components.metrics.calibration import Calibration
 from components.metrics.operating_point import OperatingPoint
+from components.models.blocks import CUSTOM_LAYERS
 from components.models.distances import SourceDistance, read_distance
 from components.training.trained import SplitScores, TrainedModule
 
@@ -107,7 +108,7 @@ def write_module(
 
 def read_model(folder: Path) -> keras.Model:
     """Loads the Keras model of a Model artifact; safe mode refuses code that came with the file."""
-    return keras.models.load_model(folder / MODEL_FILE, compile=False, safe_mode=True)
+    return keras.models.load_model(folder / MODEL_FILE, CUSTOM_LAYERS, compile=False, safe_mode=True)
 
 
 def model_digest(folder: Path) -> bytes:

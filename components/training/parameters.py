@@ -58,8 +58,9 @@ class TrainingParameters(Parameters):
             batches need no class weights, which then apply to the eval split alone.
         seed: of initial weights and shuffling.
         deterministic: the same seed gives the same weights on the same machine, bit by bit.
-        precision: "float32"; or, for GPUs, "bfloat16" or "float16", in which convolutions and activations of a training
-            step compute. Weights, batch normalisation and the decision stay in float32, and so do all scores.
+        precision: "float32"; or, for GPUs and CPUs with AVX512-BF16, "bfloat16" or "float16", in which convolutions and
+            activations of a training step compute. Weights, batch normalisation and the decision stay in float32, and
+            so do all scores.
         layers: network, initialisation and batch normalisation.
         calibration: "platt" sets scale and shift of the model's logit on the eval split, so that a probability is the
             share of such images that are positive (see components/metrics/calibration.py); "none" leaves it.

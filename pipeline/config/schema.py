@@ -18,6 +18,7 @@ from components.evaluator.parameters import EvaluationParameters
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.leave_one_out.parameters import OpenSetParameters
+from components.models.parameters import require_network
 from components.monitoring.parameters import MonitoringParameters
 from components.parameters import Parameters
 from components.servable.parameters import VerdictParameters
@@ -188,6 +189,20 @@ class PipelineConfig(Parameters):
         for name, training in (("primary", self.primary), ("secondary", self.secondary)):
             try:
                 require_window(self.input, training.augmentation)
+            except ValueError as error:
+                raise ValueError(f"{name}.{error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _usable_networks(self) -> "PipelineConfig":
+        transferless = {
+            f"baselines.{number}.training": baseline.training
+            for number, baseline in enumerate(self.baselines)
+            if baseline.architecture == "notl"
+        }
+        for name, training in {"primary": self.primary, **transferless}.items():
+            try:
+                require_network(self.input, training.layers)
             except ValueError as error:
                 raise ValueError(f"{name}.{error}") from error
         return self

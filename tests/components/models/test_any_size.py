@@ -19,6 +19,17 @@ def test_a_view_of_any_size_is_the_model_built_at_that_size():
     assert whole.input_shape == (None, 64, 64, 6)
 
 
+def test_a_step_on_windows_teaches_blocks_of_whole_images():
+    layers = LayerParameters(network="blocks")
+    whole, small = (build_primary((*size, 3), True, layers, seed=3) for size in ((96, 96), (64, 40)))
+    images = np.random.default_rng(0).uniform(-1, 1, (8, 64, 40, 3)).astype(np.float32)
+    features = [keras.Model(model.input, model.get_layer("dDropout").output) for model in (whole, small)]
+    view = training_view(features[0])
+    np.testing.assert_allclose(view(images, training=True), features[1](images, training=True), atol=1e-3)
+    for ours, theirs in zip(whole.weights, small.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_a_step_on_windows_teaches_the_model_of_whole_images():
     whole = build_primary((64, 64, 6), True, WIDE, seed=3)
     small = build_primary((32, 32, 6), True, WIDE, seed=3)

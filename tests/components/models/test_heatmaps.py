@@ -1,10 +1,11 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.models.heatmaps import contribution_map
+from components.models.heatmaps import contribution_map, spread_map
 from components.models.parameters import LayerParameters
-from components.models.primary import build_primary, with_features
+from components.models.primary import DECISION_LAYER, build_primary, detection_map, with_features
 from serving.client.pictures import relative_values
 
 
@@ -63,6 +64,52 @@ def test_a_map_depends_on_its_own_image_alone(model, features, heatmap):
 def test_a_kernel_that_fits_neither_reduction_is_refused_with_both_sizes():
     with pytest.raises(ValueError, match=r"must have 32 rows \(averaged\) or 512 \(flattened\)"):
         contribution_map(tf.zeros((2, 4, 4, 32)), tf.zeros((31, 1)))
+
+
+# --- a decision on means and deviations ---
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    """A primary module of block spectra, the last features of three images, and their logits by the model's layers."""
+    model = build_primary((64, 96, 3), True, LayerParameters(network="blocks"), seed=11)
+    model.get_layer("dDecision").bias.assign([0.25])
+    images = np.random.default_rng(12).uniform(-1, 1, (3, 64, 96, 3)).astype(np.float32)
+    summary = keras.Model(model.input, model.get_layer("dRelu_08").output)(images)
+    _, features, logits, _ = with_features(model)(images)
+    return model, features, logits[:, 0], summary
+
+
+def test_a_map_of_means_and_deviations_is_hirescam_by_the_gradient(blocks):
+    model, features, logits, summary = blocks
+    decision = model.get_layer(DECISION_LAYER)
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        reduced = model.get_layer("dConcat")([model.get_layer("dMeanStd")(features), summary])
+        again = (tf.matmul(reduced, tf.convert_to_tensor(decision.kernel)) + decision.bias)[:, 0]
+    np.testing.assert_allclose(again, logits, rtol=1e-4, atol=1e-5)
+    hirescam = tf.reduce_sum(tape.gradient(again, features) * features, axis=-1)
+    heatmap = detection_map(model, features).numpy()
+    assert heatmap.shape == (3, 4, 6)
+    np.testing.assert_allclose(heatmap, hirescam * (4 * 6), rtol=1e-3, atol=1e-4)
+
+
+def test_a_map_of_means_and_deviations_adds_up_to_what_places_contribute(blocks):
+    model, features, logits, summary = blocks
+    kernel = model.get_layer(DECISION_LAYER).kernel.numpy()
+    placeless = (summary.numpy() @ kernel[2 * 96 :])[:, 0] + 0.25
+    floor = (1e-4 / np.sqrt(np.var(features, axis=(1, 2)) + 1e-4)) @ kernel[96 : 2 * 96, 0]
+    means = detection_map(model, features).numpy().mean(axis=(1, 2))
+    np.testing.assert_allclose(means + floor + placeless, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_networks_that_average_keep_their_maps(model, features, heatmap):
+    np.testing.assert_array_equal(detection_map(model, features), heatmap)
+
+
+def test_a_kernel_without_weights_of_deviations_is_refused():
+    with pytest.raises(ValueError, match="must have at least 64 rows for means and deviations of 32 channels"):
+        spread_map(tf.zeros((2, 4, 4, 32)), tf.zeros((32, 1)))
 
 
 # --- maps relative to their peaks, as pictures show them ---

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.models import primary as primary_module
 from components.models.parameters import PAPER_LAYERS, LayerParameters
@@ -186,12 +187,13 @@ def test_a_head_refuses_odd_sizes(shape):
 
 
 def test_primary_features_are_those_of_the_named_layers(primary, random_inputs):
-    middle, last, probability = primary_module.with_features(primary)(random_inputs)
+    middle, last, logit, probability = primary_module.with_features(primary)(random_inputs)
     assert (middle.shape, last.shape) == ((3, 8, 8, 16), (3, 4, 4, 32))
     for features, layer in ((middle, "dRelu_04"), (last, "dRelu_06")):
         expected = keras.Model(primary.input, primary.get_layer(layer).output)(random_inputs)
         np.testing.assert_array_equal(features, expected)
     np.testing.assert_array_equal(probability, primary(random_inputs))
+    np.testing.assert_allclose(tf.sigmoid(logit), probability, rtol=1e-6)
 
 
 def test_the_view_with_features_shares_its_weights(primary):

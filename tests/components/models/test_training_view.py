@@ -16,6 +16,7 @@ MODELS = {
     "pixel": lambda: build_primary((32, 32, 3), True, LAYERS, 1),
     "dct": lambda: build_primary((40, 32, 1), False, LAYERS, 1),
     "residual": lambda: build_primary((32, 32, 6), True, LayerParameters(network="wide"), 1),
+    "blocks": lambda: build_primary((64, 48, 3), True, LayerParameters(network="blocks"), 1),
     "head": lambda: build_secondary((8, 8, 16), True, LAYERS, 1),
     "postpool": lambda: build_postpool((32, 32, 3), 1, LAYERS, 1),
 }
@@ -54,8 +55,9 @@ def test_a_view_computes_what_keras_does(model):
     for name, other in theirs.items():
         close = GRADIENTS_CLOSE if "gradient" in name else CLOSE
         difference = np.linalg.norm(ours[name] - np.asarray(other))
-        # Normalisation undoes the bias before it: that gradient is zero but for rounding.
-        assert difference <= close * np.linalg.norm(other) + 1e-6, name
+        # Normalisation undoes the bias before it: that gradient is zero but for rounding. So are means of what a
+        # convolution makes of normalised channels.
+        assert difference <= close * np.linalg.norm(other) + 5e-6, name
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -80,7 +82,24 @@ def test_a_view_leaves_the_model_as_it_is(model):
     before = model.to_json()
     training_view(model, "bfloat16")
     assert model.to_json() == before
-    assert {variable.dtype for variable in model.weights} == {"float32"}
+    assert {variable.dtype for variable in model.weights if variable.name != "batches"} == {"float32"}
+
+
+def test_blocks_in_bfloat16_are_close_to_float32():
+    model = MODELS["blocks"]()
+    view = training_view(model, "bfloat16")
+    kinds = {layer.name: layer.compute_dtype for layer in view.layers}
+    exact = ("Spectra", "BNorm", "Summary", "MeanStd", "Dense", "Concat", "Dropout", "Decision")
+    assert {kind for name, kind in kinds.items() if any(word in name for word in exact)} == {"float32"}
+    assert {kind for name, kind in kinds.items() if any(word in name for word in ("Log", "Conv", "Add"))} == {
+        "bfloat16"
+    }
+    ours, theirs = taught(model, view), taught(model, model)
+    assert 0 < np.max(np.abs(ours["output"] - theirs["output"])) < 0.02
+    for name in (name for name in theirs if "gradient" in name and "kernel" in name):
+        difference = np.linalg.norm(ours[name] - np.asarray(theirs[name]))
+        # Rounded to 8 bits, forwards and backwards, and places near zero on the other side of a ReLU: measured 0.16.
+        assert difference < 0.25 * np.linalg.norm(theirs[name]), name
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.features.parameters import InputParameters
 from components.models.parameters import LayerParameters
-from components.models.primary import build_primary
+from components.models.primary import MIDDLE_LAYER, build_primary, detection_map, with_features
 from components.models.secondary import build_secondary
 from components.servable.export import WARMUP_BATCH_SIZES, export_servable
 from components.servable.module import AttributionModule
@@ -37,12 +37,13 @@ def scattered(model: keras.Model) -> keras.Model:
     return model
 
 
-def make_servable(folder, representation, thresholds, detection=0.5, for_evaluation=False, band=None):
+def make_servable(folder, representation, thresholds, detection=0.5, for_evaluation=False, band=None, network="paper"):
     inputs = InputParameters(representation=representation, size=SIZE)
     pooled, layers = representation == "pixel", LayerParameters()
-    primary = scattered(build_primary(inputs.shape, pooled, layers, seed=1))
+    primary = scattered(build_primary(inputs.shape, pooled, LayerParameters(network=network), seed=1))
+    middle = primary.get_layer(MIDDLE_LAYER).output.shape[1:]
     heads = {
-        name: scattered(build_secondary((SIZE // 4, SIZE // 4, 16), pooled, layers, seed=seed))
+        name: scattered(build_secondary(middle, pooled, layers, seed=seed))
         for seed, name in enumerate(thresholds, start=2)
     }
     points, transform = OperatingPoints(detection, thresholds, band), FixedTransform()
@@ -235,6 +236,46 @@ def test_each_map_adds_up_to_the_logit_of_its_model(any_servable, images):
         bias = float(model.layers[-1].bias.numpy()[0])
         logit = reduce(heatmap.astype(float), axis=(1, 2)) + bias
         np.testing.assert_allclose(1.0 / (1.0 + np.exp(-logit)), probability, atol=1e-5)
+
+
+# --- the network of block spectra ---
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory):
+    """A servable of block spectra with two heads."""
+    folder = tmp_path_factory.mktemp("blocks") / "7"
+    return make_servable(folder, "pixel", {NAMES[0]: 0.4, NAMES[1]: 0.6}, network="blocks")
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "explain"])
+def test_a_servable_of_block_spectra_answers_as_its_models(blocks, images, signature):
+    answers = ask(blocks, images, signature)
+    inputs = blocks.transform(tf.constant(images))["pixel"]
+    middle, _, _, probability = with_features(blocks.primary)(inputs)
+    np.testing.assert_allclose(answers["fake_probability"], probability[:, 0], atol=1e-5)
+    for column, head in enumerate(blocks.heads.values()):
+        np.testing.assert_allclose(answers["source_probabilities"][:, column], head(middle)[:, 0], atol=1e-5)
+
+
+def test_a_servable_of_block_spectra_explains_itself(blocks, images):
+    answers = ask(blocks, images, "explain")
+    _, last, _, _ = with_features(blocks.primary)(blocks.transform(tf.constant(images))["pixel"])
+    expected = detection_map(blocks.primary, last).numpy()
+    assert answers["detection_heatmap"].shape == (6, 2, 2)
+    assert answers["source_heatmaps"].shape == (6, 2, 2, 2)
+    np.testing.assert_allclose(answers["detection_heatmap"], expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_an_image_alone_gets_the_answers_that_it_gets_among_others(blocks, images):
+    together = ask(blocks, images)["fake_probability"]
+    alone = [ask(blocks, [image])["fake_probability"][0] for image in images]
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
+def test_a_servable_of_block_spectra_answers_an_empty_batch(blocks):
+    answers = ask(blocks, [], "explain")
+    assert (answers["detection_heatmap"].shape, answers["source_heatmaps"].shape) == ((0, 2, 2), (0, 2, 2, 2))
 
 
 # --- transform_features and labels ---

@@ -94,6 +94,14 @@ def test_without_heads_answers_have_no_columns():
     assert (probabilities.shape, maps.shape) == ((5, 0), (5, 0, 8, 8))
 
 
+@pytest.mark.parametrize("places", [(8, 8), (9, 13)])
+def test_maps_have_the_same_places_with_heads_and_without(places):
+    middle = tf.ones((2, *places, 64))
+    head = _head(1, True, (*places, 64))
+    maps = [tf.function(GroupedHeads(heads).answers)(middle, with_maps=True).maps for heads in ({}, {"one": head})]
+    assert maps[0].shape[2:] == maps[1].shape[2:] == tuple(-(-count // 2) for count in places)
+
+
 def test_heads_of_other_middle_features_are_refused_by_name():
     with pytest.raises(ValueError, match="'other' has weights of shapes"):
         GroupedHeads({"one": _head(1, False), "other": _head(2, False, (8, 8, 16))})

@@ -267,6 +267,25 @@ def test_a_head_learns_from_augmented_copies_and_is_judged_on_the_images_themsel
     assert "train" not in head.scores
 
 
+# --- the network of block spectra ---
+
+
+def test_a_head_learns_from_the_middle_features_of_block_spectra(splits, transform):
+    inputs = InputParameters(representation="pixel", size=32)
+    layers = LayerParameters(network="blocks")
+    parameters = PARAMETERS.model_copy(update={"epochs": 4, "layers": layers})
+    training = Training(splits, inputs, parameters)
+    primary = train_primary(training, transform)
+    assert primary.history.loss[-1] < primary.history.loss[0]
+    features = extract_middle_features(primary.model, training, transform)
+    assert features["eval"].shape[1:] == (4, 4, 64)
+    head = train_head(training, STRIPES, features)
+    assert head.history.loss[-1] < head.history.loss[0]
+    is_source = splits["test"].sources == STRIPES
+    scored = head.scores["test"]
+    assert scored.scores[is_source].mean() > scored.scores[~is_source].mean() + 0.1
+
+
 # --- distances ---
 
 

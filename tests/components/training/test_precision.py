@@ -26,8 +26,8 @@ def striped(count, seed):
     return LabelledInputs(StoredInputs(images), targets, np.ones(count, np.float32))
 
 
-def trained(precision, epochs=3, checkpoint=None):
-    model = build_primary((16, 16, 3), True, LayerParameters(), seed=1)
+def trained(precision, epochs=3, checkpoint=None, network="paper"):
+    model = build_primary((16, 16, 3), True, LayerParameters(network=network), seed=1)
     parameters = TrainingParameters(epochs=epochs, early_stopping=9, batch_size=16, precision=precision)
     return model, train(Learner(model, parameters), striped(96, 0), striped(64, 1), checkpoint=checkpoint)
 
@@ -37,11 +37,18 @@ def exact():
     return trained("float32")
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_losses_are_those_of_float32_up_to_rounding(precision, exact):
-    _, history = trained(precision)
+@pytest.fixture(scope="module")
+def exact_blocks():
+    return trained("float32", network="blocks")
+
+
+@pytest.mark.parametrize(
+    ("precision", "network"), [("bfloat16", "paper"), ("float16", "paper"), ("bfloat16", "blocks")]
+)
+def test_losses_are_those_of_float32_up_to_rounding(precision, network, exact, exact_blocks):
+    _, history = trained(precision, network=network)
     for name in ("loss", "val_loss"):
-        ours, theirs = getattr(history, name), getattr(exact[1], name)
+        ours, theirs = getattr(history, name), getattr((exact_blocks if network == "blocks" else exact)[1], name)
         assert ours != theirs
         np.testing.assert_allclose(ours, theirs, rtol=PARITY, err_msg=name)
 
@@ -58,6 +65,24 @@ def test_what_is_trained_in_16_bits_is_a_float32_model():
         Learner(model, TrainingParameters(batch_size=8)).scores(inputs),
         atol=1e-6,
     )
+
+
+def test_a_network_of_blocks_learns(exact_blocks):
+    losses = exact_blocks[1].loss
+    assert losses[-1] < 0.5 * losses[0]
+    assert exact_blocks[1].val_roc_auc[-1] > 0.6  # the moving statistics have seen 18 batches
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_interrupted_training_of_blocks_ends_with_the_same_weights(precision, tmp_path):
+    """Dropout included, whose masks follow from a weight."""
+    whole, _ = trained(precision, epochs=2, network="blocks")
+    trained(precision, epochs=1, network="blocks", checkpoint=Checkpoint(tmp_path / "state"))
+    continued, history = trained(precision, epochs=2, network="blocks", checkpoint=Checkpoint(tmp_path / "state"))
+    assert len(history.loss) == 2
+    assert int(continued.get_layer("dDropout").get_weights()[0]) > 0
+    for mine, other in zip(continued.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_a_training_in_float16_goes_on_with_the_scale_of_its_loss(tmp_path):

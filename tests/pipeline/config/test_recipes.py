@@ -65,3 +65,32 @@ def test_a_window_that_models_cannot_learn_from_is_refused_before_anything_runs(
         ConfigurationError, match=r"primary\.augmentation\.window: must be input\.size, 256, for spectra"
     ):
         validate_config({**MINIMAL, "recipe": "few_images", "input": {"representation": "dct"}}, "demo.yaml")
+
+
+BLOCKS = {"layers": {"network": "blocks"}}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "configured"),
+    [
+        ({"representation": "dct"}, "input.representation: dct, input.colour: grey"),
+        ({"representation": "dct", "colour": "rgb"}, "input.representation: dct, input.colour: rgb"),
+        ({"representation": "residual"}, "input.representation: residual, input.colour: rgb"),
+        ({"representation": "pixel", "colour": "grey"}, "input.representation: pixel, input.colour: grey"),
+    ],
+)
+@pytest.mark.parametrize("where", ["primary", "baselines.0.training"])
+def test_a_network_of_blocks_that_cannot_read_its_input_is_refused_before_anything_runs(inputs, configured, where):
+    baseline = {"architecture": "notl", "task": "multiclass", "training": BLOCKS}
+    values = {"primary": BLOCKS} if where == "primary" else {"baselines": [baseline], "sources": ["one_a"]}
+    with pytest.raises(ConfigurationError) as error:
+        validate_config({**MINIMAL, "input": inputs, **values}, "demo.yaml")
+    message = str(error.value)
+    assert message.startswith(f"demo.yaml: {where}.layers.network: 'blocks' must read colour pixels")
+    assert "Set input.representation: pixel" in message
+    assert configured in message
+
+
+def test_a_network_of_blocks_reads_colour_pixels():
+    config = validate_config({**MINIMAL, "input": {"representation": "pixel"}, "primary": BLOCKS}, "demo.yaml")
+    assert config.primary.layers.network == "blocks"
