@@ -193,6 +193,15 @@ class PipelineConfig(Parameters):
         return self
 
     @model_validator(mode="after")
+    def _known_perturbations(self) -> "PipelineConfig":
+        for name in self.evaluation.perturbations:
+            try:
+                check_name(name)
+            except ValueError as error:
+                raise ValueError(f"evaluation.perturbations: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _auxiliary_task_of_the_primary_module(self) -> "PipelineConfig":
         others = {"secondary": self.secondary} | {
             f"baselines[{number}].training": baseline.training for number, baseline in enumerate(self.baselines)
@@ -203,15 +212,6 @@ class PipelineConfig(Parameters):
                     f"{name}.auxiliary: must be none, got weight {training.auxiliary.weight:g}: only the primary "
                     "module is trained with an auxiliary task. Set primary.auxiliary instead."
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _known_perturbations(self) -> "PipelineConfig":
-        for name in self.evaluation.perturbations:
-            try:
-                check_name(name)
-            except ValueError as error:
-                raise ValueError(f"evaluation.perturbations: {error}") from error
         return self
 
     def span_of(self, source: SourceParameters) -> int | None:
