@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.training.steps import cross_entropy
+from components.training.losses import cross_entropy
 
 # Far from the seeds of the model's own layers, which count up from the training's seed.
 _SEED_OFFSET = 1_000_003

@@ -17,7 +17,7 @@ from components.training.checkpoints import Checkpoint
 from components.training.history import History, rank, report, summarise
 from components.training.inputs import LabelledInputs
 from components.training.learners import Learner
-from components.training.steps import cross_entropy
+from components.training.losses import cross_entropy
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -1,20 +1,18 @@
-"""One step of training: the optimizer, the losses, and the function that TensorFlow traces.
+"""One step of training: the optimizer, and the function that TensorFlow traces.
 
 A step goes through a view on the model that computes the same with less work; what is added to the model for training
 alone, an auxiliary task, comes in as further outputs of that view.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
 
 from components.models.training_view import training_view
+from components.training.auxiliary import AuxiliarySoftmax
+from components.training.losses import cross_entropy
 from components.training.parameters import TrainingParameters
-
-if TYPE_CHECKING:
-    from components.training.auxiliary import AuxiliarySoftmax
 
 # Places of the losses that a step returns.
 DETECTION, TOTAL = 0, 1
@@ -37,24 +35,6 @@ def make_optimizer(parameters: TrainingParameters, variables: Sequence[keras.Var
     optimizer = keras.optimizers.LossScaleOptimizer(adam) if parameters.precision == "float16" else adam
     optimizer.build(variables)
     return optimizer
-
-
-def cross_entropy(targets: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
-    """Return binary cross-entropy for one output, categorical cross-entropy for several: float32 (batch,).
-
-    Args:
-        targets: int32 (batch,): 0 or 1; for several outputs the index of the class.
-        logits: float32 (batch, outputs).
-        smoothing: Share of each target that is spread evenly over all classes (Szegedy et al. 2016, section 7).
-    """
-    classes = int(logits.shape[-1])
-    if classes == 1:
-        share = tf.cast(targets, tf.float32) * (1.0 - smoothing) + 0.5 * smoothing
-        return tf.nn.sigmoid_cross_entropy_with_logits(share, logits[:, 0])
-    if not smoothing:
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-    shares = tf.one_hot(targets, classes) * (1.0 - smoothing) + smoothing / classes
-    return tf.nn.softmax_cross_entropy_with_logits(shares, logits)
 
 
 def decision_of(model: keras.Model) -> keras.layers.Dense:
@@ -86,7 +66,7 @@ def training_step(
     model: keras.Model,
     parameters: TrainingParameters,
     optimizer: keras.optimizers.Optimizer,
-    auxiliary: "AuxiliarySoftmax | None" = None,
+    auxiliary: AuxiliarySoftmax | None = None,
 ) -> Callable[..., tf.Tensor]:
     """Return a function that takes one step.
 

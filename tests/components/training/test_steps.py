@@ -9,8 +9,8 @@ from scipy import special
 from components.training.inputs import LabelledInputs, StoredInputs
 from components.training.learners import Learner
 from components.training.loop import train
+from components.training.losses import cross_entropy
 from components.training.parameters import TrainingParameters
-from components.training.steps import cross_entropy
 
 RATE = 0.01
 
