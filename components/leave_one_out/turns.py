@@ -15,6 +15,7 @@ import numpy as np
 from components.examples.names import AttributionLevel, group_of
 from components.leave_one_out.scores import acceptance_scores, fit_reference
 from components.metrics.open_set_turns import OpenSetEvaluation, OpenSetTurn
+from components.training.calibration_copies import COPIES
 from components.training.examples import Split
 from components.training.head_reader import HeadReader
 from components.training.inputs import Storage
@@ -93,9 +94,9 @@ def leave_one_out(
 def _without(
     left_out: str, training: Training, features: MiddleFeatures, groups: Mapping[str, np.ndarray]
 ) -> tuple[Training, MiddleFeatures]:
-    """Return the training of a turn, and its features: of train and eval split, without the left-out source."""
+    """Return the training of a turn, and its features: of what heads learn from, without the left-out source."""
     storage = Storage(training.parameters.memory_budget_mb, training.scratch)
-    kept = {name: groups[name] != left_out for name in _LEARNT_FROM}
+    kept = {name: groups[name] != left_out for name in (*_LEARNT_FROM, COPIES) if name in groups}
     splits = {name: training.splits[name].select(rows) for name, rows in kept.items()}
     copies = {name: _chosen_features(features[name], rows, storage) for name, rows in kept.items()}
     return dataclasses.replace(training, splits=splits), copies

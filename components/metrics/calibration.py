@@ -43,7 +43,7 @@ class Calibration:
         return self.scale * np.asarray(logits, np.float64) + self.shift
 
 
-def fit_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
+def fit_calibration(labels: np.ndarray, logits: np.ndarray, copies: int = 0) -> Calibration:
     """Fits scale and shift by maximum likelihood, Newton's method.
 
     The targets are Platt's, (n+ + 1) / (n+ + 2) for a positive image and 1 / (n- + 2) for a negative one, so that
@@ -52,6 +52,8 @@ def fit_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
     Args:
         labels: integers [n], each 0 or 1.
         logits: floats [n], finite: of images that the model was not trained on.
+        copies: Number of copies of each image among the logits, beside the image itself. Images are counted once: a
+            copy teaches what happens to an image on its way, not how images differ.
 
     Returns:
         The calibration. It is the identity, and its note says why, where a class has fewer than 10 images, or where
@@ -61,7 +63,7 @@ def fit_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
         ValueError: if the shapes differ, a label is not 0 or 1, or a logit is not finite.
     """
     labels, logits = _checked(labels, logits)
-    positives, negatives = int(labels.sum()), int((1 - labels).sum())
+    positives, negatives = (int(count) // (1 + copies) for count in (labels.sum(), (1 - labels).sum()))
     counts = f"{positives} positive and {negatives} negative images"
     if min(positives, negatives) < MINIMUM_IMAGES:
         return Calibration(1.0, 0.0, f"not calibrated: {counts}, at least {MINIMUM_IMAGES} of each are needed")
@@ -69,7 +71,8 @@ def fit_calibration(labels: np.ndarray, logits: np.ndarray) -> Calibration:
     scale, shift = _fit(targets, logits)
     if not (np.isfinite(scale) and scale > 0):
         return Calibration(1.0, 0.0, f"not calibrated: higher scores do not go with more positives on {counts}")
-    return Calibration(scale, shift, f"fitted on {counts}")
+    also = f", and {copies} augmented copies of each" if copies else ""
+    return Calibration(scale, shift, f"fitted on {counts}{also}")
 
 
 def _fit(targets: np.ndarray, logits: np.ndarray) -> tuple[float, float]:

@@ -39,19 +39,20 @@ def augment(
     Returns:
         uint8 (size, size, 3).
     """
-    if random.random() < parameters.resize:
+    # Both windows begin on the grid, or none: a whole image that is saved again has its old grid and its new one there.
+    step = _BLOCK if _happens(parameters.grid, random) else 1
+    untouched = _happens(parameters.untouched, random)
+    if not untouched and random.random() < parameters.resize:
         pixels = random_resize(pixels, random, parameters.resize_range, size + _BLOCK)
     # A margin of one block, so that the blocks of a JPEG may lie anywhere in the window that is cut out last.
     window = (
-        random_window(pixels, random, size + _BLOCK) if parameters.crop == "random" else central_window(pixels, size)
+        random_window(pixels, random, size + _BLOCK, step)
+        if parameters.crop == "random"
+        else central_window(pixels, size)
     )
-    if random.random() < parameters.blur:
-        window = random_blur(window, random, parameters.blur_range)
-    if random.random() < parameters.noise:
-        window = random_noise(window, random, parameters.noise_range)
-    if random.random() < parameters.jpeg:
-        window = _saved_again(window, parameters, size, random)
-    window = random_window(window, random, size)
+    if not untouched:
+        window = _perturbed(window, parameters, size, random)
+    window = random_window(window, random, size, step)
     if parameters.flip and random.random() < 0.5:
         window = window[:, ::-1]
     if parameters.turn:
@@ -65,18 +66,19 @@ def central_window(pixels: np.ndarray, size: int) -> np.ndarray:
     return pixels[top : top + size, left : left + size]
 
 
-def random_window(pixels: np.ndarray, random: np.random.Generator, size: int) -> np.ndarray:
+def random_window(pixels: np.ndarray, random: np.random.Generator, size: int, step: int = 1) -> np.ndarray:
     """Cut a window at a random place; an image with a smaller side keeps all of that side.
 
     Args:
         pixels: uint8 (height, width, 3).
         random: Stream that decides the place.
         size: Height and width of the window in pixels.
+        step: Distance in pixels of the places where it may begin, counted from the image's corner.
 
     Returns:
         uint8 (min(height, size), min(width, size), 3).
     """
-    top, left = (int(random.integers(max(side - size, 0) + 1)) for side in pixels.shape[:2])
+    top, left = (step * int(random.integers(max(side - size, 0) // step + 1)) for side in pixels.shape[:2])
     return pixels[top : top + size, left : left + size]
 
 
@@ -136,6 +138,22 @@ def random_webp(pixels: np.ndarray, random: np.random.Generator, qualities: tupl
     """Save as a lossy WebP of random quality and decode it again."""
     # Method 1 of 0..6: the slower ones find smaller files, not other traces.
     return _through(pixels, "WEBP", quality=int(random.integers(qualities[0], qualities[1] + 1)), method=1)
+
+
+def _happens(probability: float, random: np.random.Generator) -> bool:
+    """Draw; nothing is taken from the stream for what never happens."""
+    return probability > 0.0 and random.random() < probability
+
+
+def _perturbed(
+    window: np.ndarray, parameters: AugmentationParameters, size: int, random: np.random.Generator
+) -> np.ndarray:
+    """Blur, add noise and save again, each as often as the parameters say."""
+    if random.random() < parameters.blur:
+        window = random_blur(window, random, parameters.blur_range)
+    if random.random() < parameters.noise:
+        window = random_noise(window, random, parameters.noise_range)
+    return _saved_again(window, parameters, size, random) if random.random() < parameters.jpeg else window
 
 
 def _saved_again(

@@ -23,6 +23,11 @@ class AugmentationParameters(Parameters):
             average over places (pixel, residual) learn from small windows what they are asked of whole images.
         crop: where the window is cut out: "centre", as in evaluation and serving; or "random", anywhere in the image,
             another place each time. Images larger than the window, or a smaller window, give it room.
+        grid: probability that a window begins on a multiple of 8 pixels of the image it is cut from, before it is saved
+            again and after, as whole images do: blocks of JPEGs then lie where they lie in evaluation and serving.
+            Windows of crop "centre" are cut before they are saved again, and begin there in any case.
+        untouched: probability that a window is only cut, mirrored and turned: neither rescaled nor blurred, made noisy
+            or saved again.
         flip: mirror half of the windows left to right.
         turn: turn windows by a random multiple of 90 degrees.
         resize: probability of rescaling.
@@ -40,6 +45,8 @@ class AugmentationParameters(Parameters):
 
     window: int | None = Field(default=None, ge=32, le=1024, multiple_of=8)
     crop: Literal["centre", "random"] = "centre"
+    grid: float = Field(default=0.0, ge=0.0, le=1.0)
+    untouched: float = Field(default=0.0, ge=0.0, le=1.0)
     flip: bool = False
     turn: bool = False
     resize: float = Field(default=0.0, ge=0.0, le=1.0)

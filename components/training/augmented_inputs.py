@@ -73,7 +73,15 @@ class AugmentedInputs:
 
     def in_epoch(self, epoch: int) -> ModelInputs:
         """Returns the inputs of an epoch, counted from 0."""
-        return _Epoch(self._get, np.stack([np.full(self.count, epoch), self._rank], axis=1))
+        return self._of_epochs([epoch])
+
+    def copies(self, count: int) -> ModelInputs:
+        """Returns that many copies of all images: those of the first epoch, then those of the second, and so on."""
+        return self._of_epochs(range(count))
+
+    def _of_epochs(self, epochs: Iterable[int]) -> ModelInputs:
+        draws = [np.stack([np.full(self.count, epoch), self._rank], axis=1) for epoch in epochs]
+        return _Epoch(lambda batch, draw: self._get(batch % self.count, draw), np.concatenate(draws))
 
     def batches(self, indices: Iterable[np.ndarray]) -> Iterator[Batch]:
         """Yields the inputs of each batch of indices, in the first epoch."""

@@ -10,9 +10,10 @@ import numpy as np
 
 from components.metrics.calibration import Calibration, fit_calibration
 from components.metrics.operating_point import OperatingPoint, choose_threshold
+from components.training.calibration_copies import COPIES
 from components.training.examples import Split
 from components.training.inputs import LabelledInputs, ModelInputs, SelectedInputs
-from components.training.learners import Learner
+from components.training.learners import AuxiliaryTask, Learner
 from components.training.loop import train
 from components.training.sampling import class_weights
 from components.training.strategies import synchronise_batch_normalisation
@@ -31,11 +32,13 @@ class UntrainedModule:
         name: Name in progress reports.
         build: Function that builds the model, always with the same weights.
         classes: Names of the softmax's outputs; empty for one sigmoid output.
+        auxiliary_layers: Names of the layers that an auxiliary task reads; empty for a module that has none.
     """
 
     name: str
     build: Callable[[], keras.Model]
     classes: tuple[str, ...] = ()
+    auxiliary_layers: tuple[str, ...] = ()
 
 
 def fit_module(
@@ -47,7 +50,8 @@ def fit_module(
     """Train a module and score the splits that it did not learn from.
 
     Args:
-        training: Splits, parameters, devices and files.
+        training: Splits, parameters, devices and files. Calibration is fitted on the eval split, and on the split
+            `calibration_copies.COPIES` where there is one.
         module: Module to train.
         inputs: Inputs of the model, by split.
         targets: int32 (count,) by split: 0 or 1; for a softmax the index of the class.
@@ -72,7 +76,8 @@ def fit_module(
         split: in_order_of_paths(
             splits[split], LabelledInputs(inputs[split], targets[split], weights[split], splits[split].sources)
         )
-        for split in ("train", "eval")
+        for split in ("train", "eval", COPIES)
+        if split in splits
     }
     with _learner(training, module, model) as learner:
         history = train(learner, labelled["train"], labelled["eval"], module.name, training.logs, training.checkpoint)
@@ -80,12 +85,12 @@ def fit_module(
         scorer = learner if training.replicas.strategy is None else Learner(model, parameters)
         scorer.model.set_weights(learner.model.get_weights())
         calibrates = not module.classes and parameters.calibration == "platt"
-        calibration = _calibrate(scorer, labelled["eval"]) if calibrates else None
+        calibration = _calibrate(scorer, labelled["eval"], labelled.get(COPIES)) if calibrates else None
         model.set_weights(scorer.model.get_weights())
         scored = {
             split: SplitScores(targets[split], scorer.scores(inputs[split]), of_split.sources, of_split.paths)
             for split, of_split in splits.items()
-            if split != "train"
+            if split not in ("train", COPIES)
         }
     rule = parameters.operating_point
     point = _ARGMAX if module.classes else choose_threshold(
@@ -100,7 +105,12 @@ def fit_module(
 def _learner(training: Training, module: UntrainedModule, model: keras.Model) -> Iterator[Learner]:
     """Open the context in which a learner with the weights of a model belongs to this training alone."""
     parameters, replicas = training.parameters, training.replicas
-    if training.learners is not None and replicas.strategy is None:
+    task = (
+        AuxiliaryTask(module.auxiliary_layers, training.splits["train"].source_names)
+        if module.auxiliary_layers
+        else None
+    )
+    if training.learners is not None and replicas.strategy is None and task is None:
         with training.learners.borrow(model, parameters) as learner:
             yield learner
         return
@@ -108,12 +118,15 @@ def _learner(training: Training, module: UntrainedModule, model: keras.Model) ->
         distributed = module.build() if replicas.strategy else model
         distributed.set_weights(model.get_weights())
     synchronise_batch_normalisation(distributed, replicas.count > 1)
-    yield Learner(distributed, parameters, replicas)
+    yield Learner(distributed, parameters, replicas, task)
 
 
-def _calibrate(learner: Learner, validation: LabelledInputs) -> Calibration:
-    """Fit scale and shift of the logit on the eval split, and apply them to the weights of the last layer."""
-    calibration = fit_calibration(validation.targets, learner.logits_of(validation)[:, 0])
+def _calibrate(learner: Learner, validation: LabelledInputs, copies: LabelledInputs | None) -> Calibration:
+    """Fit scale and shift of the logit on the eval split and its copies, and apply them to the last layer."""
+    parts = [validation] if copies is None else [validation, copies]
+    targets = np.concatenate([part.targets for part in parts])
+    logits = np.concatenate([learner.logits_of(part)[:, 0] for part in parts])
+    calibration = fit_calibration(targets, logits, copies=len(targets) // len(validation.targets) - 1)
     decision = learner.model.layers[-1]
     kernel, bias = decision.get_weights()
     decision.set_weights([kernel * calibration.scale, bias * calibration.scale + calibration.shift])

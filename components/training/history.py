@@ -14,12 +14,14 @@ class History:
     """What each epoch measured; the lists have one number an epoch.
 
     Attributes:
-        loss: weighted cross-entropy on the train split (mean over the epoch, while weights change).
+        loss: weighted cross-entropy on the train split (mean over the epoch, while weights change), with label
+            smoothing if configured, without the auxiliary loss.
         val_loss: the same on the eval split, after the epoch.
         val_roc_auc: ROC-AUC on the eval split, of a softmax the mean over classes of one against the rest; NaN where
             it holds a single class.
         seconds: duration of the epoch.
         best_epoch: index of the epoch whose weights were kept.
+        total_loss: `loss` with the auxiliary loss; empty without one.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -27,6 +29,7 @@ class History:
     val_roc_auc: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     best_epoch: int = 0
+    total_loss: list[float] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, list[float] | int]:
         """Returns the history as plain values for JSON."""
@@ -45,8 +48,10 @@ def rank(history: History, epoch: int, parameters: TrainingParameters) -> tuple[
 def summarise(writer: tf.summary.SummaryWriter, history: History, epoch: int) -> None:
     """Writes one epoch's figures for TensorBoard."""
     with writer.as_default(step=epoch):
-        for name in ("loss", "val_loss", "val_roc_auc"):
-            tf.summary.scalar(name, getattr(history, name)[epoch])
+        for name in ("loss", "total_loss", "val_loss", "val_roc_auc"):
+            values = getattr(history, name)
+            if values:
+                tf.summary.scalar(name, values[epoch])
 
 
 def report(name: str, history: History, epoch: int, parameters: TrainingParameters) -> None:
@@ -57,6 +62,7 @@ def report(name: str, history: History, epoch: int, parameters: TrainingParamete
             "epoch": epoch + 1,
             "epochs": parameters.epochs,
             **{key: getattr(history, key)[epoch] for key in ("loss", "val_loss", "val_roc_auc", "seconds")},
+            **({"total_loss": history.total_loss[epoch]} if history.total_loss else {}),
             "learning_rate": parameters.learning_rate,
             "best_epoch": history.best_epoch + 1,
         }

@@ -8,27 +8,52 @@ therefore lends one learner to head after head.
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from components.models.parameters import Precision
-from components.models.training_view import training_view
+from components.training.auxiliary import AuxiliarySoftmax
 from components.training.checkpoints import TrainingState
 from components.training.determinism import operations_are_deterministic
 from components.training.history import History
 from components.training.inputs import LabelledInputs, ModelInputs
 from components.training.parameters import TrainingParameters
 from components.training.sampling import epoch_order, even_batches
+from components.training.steps import DETECTION, TOTAL, make_optimizer, scoring_function, training_step
 from components.training.strategies import Replicas
 
 _WARM_UP_STEPS = 20
 
 # Two trainings may run at once in one process, as steps of a pipeline do.
 _KEPT = 2
+
+
+class AuxiliaryTask(NamedTuple):
+    """Where the auxiliary softmax of a training reads, and what it tells apart.
+
+    Attributes:
+        layers: Names of the model's layers whose features it reads.
+        sources: Names of the sources of the train split.
+    """
+
+    layers: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+class Losses(NamedTuple):
+    """Mean losses over the images of an epoch, while weights change.
+
+    Attributes:
+        loss: Weighted cross-entropy of what the model is for, with label smoothing if configured.
+        total: The same with the auxiliary loss.
+    """
+
+    loss: float
+    total: float
 
 
 class Learner:
@@ -38,52 +63,86 @@ class Learner:
         model: Model whose last layer is dense, with one sigmoid unit or a softmax; built in the scope of the strategy.
         parameters: Parameters of the training.
         replicas: Devices that train together; None is one device.
+        task: Auxiliary task, trained if the parameters have one; None for a model that has none in any case.
 
     Raises:
         ValueError: if the last layer is not dense.
     """
 
-    def __init__(self, model: keras.Model, parameters: TrainingParameters, replicas: Replicas | None = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        parameters: TrainingParameters,
+        replicas: Replicas | None = None,
+        task: AuxiliaryTask | None = None,
+    ) -> None:
         replicas = replicas or Replicas()
         self.model, self.parameters, self.replicas = model, parameters, replicas
         with replicas.scope():
+            self._auxiliary = _auxiliary(model, parameters, task)
             # The learning rate of this training, whatever an earlier one had: moments start at zero too.
-            self._optimizer = _optimizer(parameters)
-            self._optimizer.build(model.trainable_variables)
-            logits = _logits(model, parameters.precision)
+            extra = self._auxiliary.variables if self._auxiliary else []
+            self._optimizer = make_optimizer(parameters, [*model.trainable_variables, *extra])
+            logits = scoring_function(model)
+            step = training_step(model, parameters, self._optimizer, self._auxiliary)
         self._classes = int(model.output_shape[-1])
-        step = replicas.compiled(_training_step(model, logits, self._optimizer))
+        step = replicas.compiled(step)
 
         self._step = tf.function(lambda *values: replicas.sum(replicas.run(step, values)), reduce_retracing=True)
-        self._predict = tf.function(
-            lambda inputs: replicas.run(lambda share: logits(share, False), (inputs,)), reduce_retracing=True
-        )
+        self._predict = tf.function(lambda inputs: replicas.run(logits, (inputs,)), reduce_retracing=True)
         self._score = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
         self._untrained_optimizer = self._optimizer_state()
 
     def begin(self, weights: list[np.ndarray]) -> None:
         """Return to the state of a new learner: these weights, and an optimizer that took no step."""
-        self._set(weights, self._untrained_optimizer)
+        self.model.set_weights(weights)
+        if self._auxiliary:
+            self._auxiliary.reset()
+        self._set_optimizer(self._untrained_optimizer)
 
-    def run_epoch(self, training: LabelledInputs, epoch: int) -> float:
-        """Take a step on each batch of an epoch, in all its passes; return the mean loss over its images."""
+    @property
+    def has_auxiliary_task(self) -> bool:
+        """Whether a second loss is trained on."""
+        return self._auxiliary is not None
+
+    def run_epoch(self, training: LabelledInputs, epoch: int) -> Losses:
+        """Take a step on each batch of an epoch, in all its passes; return the mean losses over its images."""
         passes = self.parameters.passes
-        return float(np.mean([self._run_pass(training, epoch * passes + number) for number in range(passes)]))
+        losses = np.mean([self._run_pass(training, epoch * passes + number) for number in range(passes)], axis=0)
+        return Losses(float(losses[DETECTION]), float(losses[TOTAL]))
 
-    def _run_pass(self, training: LabelledInputs, number: int) -> float:
-        order = epoch_order(training.targets, self.parameters.sampling, self.parameters.seed, number, training.sources)
+    def _run_pass(self, training: LabelledInputs, number: int) -> np.ndarray:
+        """Return the mean losses of one pass: float64 (2,)."""
+        parameters = self.parameters
+        order = epoch_order(
+            training.targets,
+            parameters.sampling,
+            parameters.seed,
+            number,
+            training.sources,
+            parameters.sampling_power,
+        )
         # Devices whose shares differ in size would not do the same things in the same order: the odd ones wait a pass.
         order = order[: len(order) - len(order) % self.replicas.count]
         # Sorted within the batch: reads from a file go forward, and the order inside a batch does not matter.
-        batches = [np.sort(batch) for batch in even_batches(order, self.parameters.batch_size)]
+        batches = [np.sort(batch) for batch in even_batches(order, parameters.batch_size)]
+        of_images = [training.targets, training.weights, *self._source_numbers(training)]
         bundle, losses = self.replicas.bundle, []
         shared = self._shared(training.inputs.in_epoch(number), batches)
         for step, (batch, shares, arrays) in enumerate(shared, number * len(batches)):
             self._set_learning_rate(step, len(batches))
-            targets = bundle([training.targets[share] for share in shares])
-            weights = bundle([training.weights[share] for share in shares])
-            losses.append(self._step(bundle(arrays), targets, weights, bundle([np.float32(len(batch))] * len(shares))))
-        return float(np.average([float(loss) for loss in losses], weights=[len(batch) for batch in batches]))
+            targets, weights, *numbers = (bundle([values[share] for share in shares]) for values in of_images)
+            size = bundle([np.float32(len(batch))] * len(shares))
+            losses.append(self._step(bundle(arrays), targets, weights, size, *numbers))
+        return np.average([loss.numpy() for loss in losses], axis=0, weights=[len(batch) for batch in batches])
+
+    def _source_numbers(self, training: LabelledInputs) -> list[np.ndarray]:
+        """Return the classes of the auxiliary task, int32 (count,); nothing without one."""
+        if self._auxiliary is None:
+            return []
+        if training.sources is None:
+            raise ValueError("auxiliary: must be none where the sources of images are not known. Remove it.")
+        return [self._auxiliary.numbers_of(training.sources)]
 
     def _set_learning_rate(self, step: int, steps_per_pass: int) -> None:
         parameters = self.parameters
@@ -118,14 +177,19 @@ class Learner:
 
     def state(self, history: History, best_weights: list[np.ndarray]) -> TrainingState:
         """Return everything that the next epoch depends on."""
-        return TrainingState(self.model.get_weights(), self._optimizer_state(), best_weights, history.to_dict())
+        auxiliary = self._auxiliary.get_weights() if self._auxiliary else []
+        weights = [*self.model.get_weights(), *auxiliary]
+        return TrainingState(weights, self._optimizer_state(), best_weights, history.to_dict())
 
     def restore(self, state: TrainingState) -> None:
-        """Set weights and optimizer."""
-        self._set(state.weights, state.optimizer)
+        """Set weights, those of the auxiliary task included, and optimizer."""
+        of_model = len(self.model.weights)
+        self.model.set_weights(state.weights[:of_model])
+        if self._auxiliary:
+            self._auxiliary.set_weights(state.weights[of_model:])
+        self._set_optimizer(state.optimizer)
 
-    def _set(self, weights: Sequence[np.ndarray], optimizer: Sequence[np.ndarray]) -> None:
-        self.model.set_weights(weights)
+    def _set_optimizer(self, optimizer: Sequence[np.ndarray]) -> None:
         for variable, value in zip(self._optimizer.variables, optimizer, strict=True):
             variable.assign(value)
 
@@ -203,56 +267,13 @@ def cosine_factor(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
-def _training_step(
-    model: keras.Model, logits: Callable[[tf.Tensor, bool], tf.Tensor], optimizer: keras.optimizers.Optimizer
-) -> Callable[..., tf.Tensor]:
-    variables = model.trainable_variables
-    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-
-    def step(inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            # Divided by the size of the whole batch: summed over devices, it is the mean over the batch.
-            loss = tf.reduce_sum(weights * cross_entropy(targets, logits(inputs, True))) / size
-            # Small gradients would vanish in float16; the optimizer divides what it gets by the same scale.
-            scaled = optimizer.scale_loss(loss) if scales else loss
-        # Keras adds up the gradients of all devices before it applies them.
-        optimizer.apply(tape.gradient(scaled, [variable.value for variable in variables]), variables)
-        return loss
-
-    return step
-
-
-def _optimizer(parameters: TrainingParameters) -> keras.optimizers.Optimizer:
-    """Return Adam; for float16 with a scale of the loss that follows the gradients."""
-    adam = keras.optimizers.Adam(parameters.learning_rate)
-    return keras.optimizers.LossScaleOptimizer(adam) if parameters.precision == "float16" else adam
-
-
-def _logits(model: keras.Model, precision: Precision) -> Callable[[tf.Tensor, bool], tf.Tensor]:
-    """Return the function (inputs, training) -> model outputs before the sigmoid or softmax, float32 (batch, outputs).
-
-    Training steps compute in `precision`; the eval split is scored in float32, as the model will be served.
-
-    The cross-entropy of a probability that was rounded to 0 or 1 has no gradient; that of its logit has.
-    """
-    decision = model.layers[-1]
-    if not isinstance(decision, keras.layers.Dense):
-        raise ValueError(f"model: its last layer must be dense, got {type(decision).__name__} '{decision.name}'.")
-    features = keras.Model(model.input, decision.input)
-    trained_features = training_view(features, precision)
-
-    def logits(inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        found = (trained_features if training else features)(inputs, training=training)
-        return tf.matmul(tf.cast(found, tf.float32), decision.kernel) + decision.bias
-
-    return logits
-
-
-def cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Return binary cross-entropy for one output, categorical cross-entropy for several: float32 (batch,)."""
-    if logits.shape[-1] == 1:
-        return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits[:, 0])
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+def _auxiliary(
+    model: keras.Model, parameters: TrainingParameters, task: AuxiliaryTask | None
+) -> AuxiliarySoftmax | None:
+    if task is None or parameters.auxiliary is None:
+        return None
+    weight, smoothing = parameters.auxiliary.weight, parameters.label_smoothing
+    return AuxiliarySoftmax(model, task.layers, task.sources, weight, parameters.seed, smoothing)
 
 
 def _in_order(count: int, size: int) -> list[np.ndarray]:

@@ -16,7 +16,8 @@ from components.metrics.scores import roc_auc
 from components.training.checkpoints import Checkpoint
 from components.training.history import History, rank, report, summarise
 from components.training.inputs import LabelledInputs
-from components.training.learners import Learner, cross_entropy
+from components.training.learners import Learner
+from components.training.losses import cross_entropy
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,14 +60,16 @@ def train(
         if epoch - 1 - history.best_epoch >= parameters.early_stopping:
             break
         started = time.monotonic()
-        loss = learner.run_epoch(training, epoch)
+        loss, total = learner.run_epoch(training, epoch)
         val_loss, val_roc_auc = _evaluate(learner.logits_of(validation), validation)
-        if not np.isfinite(loss) or not np.isfinite(val_loss):
+        if not (np.isfinite(total) and np.isfinite(val_loss)):
             raise FloatingPointError(
-                f"epoch {epoch + 1}: the loss is {loss}, on the eval split {val_loss}. "
+                f"epoch {epoch + 1}: the loss is {total}, on the eval split {val_loss}. "
                 f"Lower learning_rate (now {parameters.learning_rate})."
             )
         history.loss.append(loss)
+        if learner.has_auxiliary_task:
+            history.total_loss.append(total)
         history.val_loss.append(val_loss)
         history.val_roc_auc.append(val_roc_auc)
         history.seconds.append(time.monotonic() - started)

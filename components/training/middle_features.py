@@ -25,6 +25,12 @@ from components.models.primary import MIDDLE_LAYER
 from components.training import artifacts
 from components.training.augmentation_parameters import require_window
 from components.training.augmented_inputs import AugmentedInputs
+from components.training.calibration_copies import (
+    COPIES,
+    calibration_copies_of,
+    of_whole_images,
+    with_calibration_copies,
+)
 from components.training.inputs import DecodedInputs, ModelInputs, Storage
 from components.training.parameters import TrainingParameters
 from components.training.training import Training
@@ -64,8 +70,9 @@ def extract_middle_features(primary: keras.Model, training: Training, transform:
 
     Returns:
         Read-only features of every split, in its order; all images of the train split once, then once more as other
-        copies, and so on. They are computed in the order of paths, in batches of one size: on some processors the last
-        bits of a convolution depend on an image's place in its batch.
+        copies, and so on; the same of the copies of the eval split that calibration is fitted on. They are computed in
+        the order of paths, in batches of one size: on some processors the last bits of a convolution depend on an
+        image's place in its batch.
 
     Raises:
         ValueError: if a split does not hold as many images as labels.
@@ -73,20 +80,24 @@ def extract_middle_features(primary: keras.Model, training: Training, transform:
     inputs, parameters = training.inputs, training.parameters
     extractor = keras.Model(primary.input, primary.get_layer(MIDDLE_LAYER).output)
     storage = Storage(parameters.memory_budget_mb, training.scratch)
+    whole, augments = primary.input_shape[1:], parameters.augmentation.changes_images
     features = {}
-    for name, split in training.splits.items():
+    for name, split in with_calibration_copies(training).splits.items():
         decoded: ModelInputs
-        if name == "train" and parameters.augmentation.changes_images:
-            copies, window = parameters.copies, require_window(inputs, parameters.augmentation)
-            shape = inputs.window(window)
+        copies, shape, paths = 1, whole, split.paths
+        if name == "train" and augments:
+            copies, shape = parameters.copies, inputs.window(require_window(inputs, parameters.augmentation))
             decoded = AugmentedInputs(split, transform, inputs, parameters, storage)
+        elif name == COPIES:
+            copies, eval_split = calibration_copies_of(parameters), training.splits["eval"]
+            paths = eval_split.paths
+            decoded = AugmentedInputs(eval_split, transform, inputs, of_whole_images(parameters), storage)
         else:
-            copies, shape = 1, primary.input_shape[1:]
             decoded = DecodedInputs(split, transform, inputs.representation, training.scratch)
-        view = extractor if shape == tuple(primary.input_shape[1:]) else of_any_size(extractor)
+        view = extractor if shape == tuple(whole) else of_any_size(extractor)
         batch_shape = (_EXTRACTION_BATCH, *shape)
-        room = storage.allocate((copies * split.count, *view.compute_output_shape(batch_shape)[1:]))
-        _extract(view, batch_shape, decoded, split.paths, room)
+        room = storage.allocate((copies * len(paths), *view.compute_output_shape(batch_shape)[1:]))
+        _extract(view, batch_shape, decoded, paths, room)
         room.flags.writeable = False
         features[name] = room
         where = "in a temporary file" if isinstance(room, np.memmap) else "in memory"
@@ -100,7 +111,8 @@ def copies_of(parameters: TrainingParameters) -> int:
 
 
 def repeated(training: Training) -> Training:
-    """Return a training whose train split holds each image as often as its middle features do."""
+    """Return a training whose train split, and copies for calibration, are as long as their middle features."""
+    training = with_calibration_copies(training)
     train, copies = training.splits["train"], copies_of(training.parameters)
     rows = np.tile(np.arange(train.count), copies)
     return dataclasses.replace(training, splits={**training.splits, "train": train.select(rows)})
@@ -112,7 +124,8 @@ def _key(primary: Path, training: Training, transform_graph: str) -> str:
     key = hashlib.sha256(artifacts.model_digest(primary))
     files = {name: split.files for name, split in training.splits.items()}
     key.update(json.dumps([files, transform_graph, training.inputs.model_dump(mode="json")]).encode())
-    key.update(f"{parameters.memory_budget_mb} {copies_of(parameters)}".encode())
+    copies = (copies_of(parameters), calibration_copies_of(parameters))
+    key.update(f"{parameters.memory_budget_mb} {copies}".encode())
     if parameters.augmentation.changes_images:
         key.update(f"{parameters.seed} {parameters.augmentation.model_dump_json()}".encode())
     return key.hexdigest()

@@ -13,9 +13,15 @@ import numpy as np
 from components.examples.names import AttributionLevel
 from components.features.transform import TransformFunction
 from components.models.distances import SourceDistance, fit_distance
-from components.models.primary import build_primary
+from components.models.primary import LAST_LAYER, MIDDLE_LAYER, build_primary
 from components.models.secondary import build_secondary
 from components.training.augmented_inputs import AugmentedInputs
+from components.training.calibration_copies import (
+    COPIES,
+    calibration_copies_of,
+    of_whole_images,
+    with_calibration_copies,
+)
 from components.training.examples import Split
 from components.training.fitting import UntrainedModule, fit_module
 from components.training.head_reader import HeadReader
@@ -40,13 +46,16 @@ def train_primary(training: Training, transform: TransformFunction) -> TrainedMo
     Raises:
         ValueError: if the train split lacks real or fake images.
     """
+    training = with_calibration_copies(training)
     targets = detection_targets(training.splits)
     inputs, parameters = training.inputs, training.parameters
 
     def build() -> keras.Model:
         return build_primary(inputs.shape, inputs.pooled, parameters.layers, parameters.seed)
 
-    return fit_module(training, UntrainedModule("primary", build), inputs_of_images(training, transform), targets)
+    layers = (MIDDLE_LAYER, LAST_LAYER) if parameters.auxiliary else ()
+    module = UntrainedModule("primary", build, auxiliary_layers=layers)
+    return fit_module(training, module, inputs_of_images(training, transform), targets)
 
 
 def train_head(
@@ -101,7 +110,7 @@ def _distance(
 def inputs_of_images(training: Training, transform: TransformFunction) -> dict[str, ModelInputs]:
     """Return the inputs of every split, decoded once where the memory budget allows it, the train split first.
 
-    Those of the train split are augmented if the parameters say so.
+    Those of the train split, and the copies of the eval split for calibration, are augmented if the parameters say so.
     """
     inputs, parameters = training.inputs, training.parameters
     storage = Storage(parameters.memory_budget_mb, training.scratch)
@@ -109,6 +118,9 @@ def inputs_of_images(training: Training, transform: TransformFunction) -> dict[s
     def of_split(name: str, split: Split) -> ModelInputs:
         if name == "train" and parameters.augmentation.changes_images:
             return AugmentedInputs(split, transform, inputs, parameters, storage)
+        if name == COPIES:
+            of_eval = AugmentedInputs(training.splits["eval"], transform, inputs, of_whole_images(parameters), storage)
+            return of_eval.copies(calibration_copies_of(parameters))
         return image_inputs(split, transform, inputs, storage)
 
     return {name: of_split(name, split) for name, split in training.splits.items()}

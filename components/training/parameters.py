@@ -32,6 +32,19 @@ class OperatingPointParameters(Parameters):
         return self.target_fpr if self.rule == "target_fpr" else self.threshold
 
 
+class AuxiliaryParameters(Parameters):
+    """A second task of the primary module during training; nothing of it is saved or served.
+
+    Attributes:
+        weight: factor of the second task's loss, at each of the two places where it is computed.
+        kind: "softmax", which source of the train split an image is of, real sources included, read from the middle
+            features and from the last ones, both averaged over places.
+    """
+
+    weight: float = Field(default=0.3, gt=0.0, le=10.0)
+    kind: Literal["softmax"] = "softmax"
+
+
 class TrainingParameters(Parameters):
     """One training.
 
@@ -47,6 +60,11 @@ class TrainingParameters(Parameters):
             chance, and a falling learning rate ends in weights that are an average of many.
         batch_size: images a step, all workers together.
         learning_rate: of Adam.
+        weight_decay: share of the learning rate by which a step shrinks the kernels of convolutions and dense layers
+            (AdamW, Loshchilov & Hutter 2019); biases and batch normalisation are left alone. 0 is plain Adam.
+        label_smoothing: share of each target that is spread evenly over the classes in the loss of a training step; the
+            loss of the eval split has none.
+        auxiliary: of the primary module alone: a second task that keeps sources apart; None trains without.
         schedule: "constant", as published; or "cosine": rising over the first twentieth of the steps, at most 20 of
             them, then falling to zero along half a cosine (Loshchilov & Hutter 2017) until the last step of `epochs`.
         augmentation: what happens to images before a step sees them. A head sees middle features of as many augmented
@@ -56,6 +74,8 @@ class TrainingParameters(Parameters):
         sampling: "shuffled", every image once an epoch; "balanced", every class equally often in epochs of the same
             length, and in every batch; or "sources", the same, and within each class every source. Balanced training
             batches need no class weights, which then apply to the eval split alone.
+        sampling_power: of sampling "sources": within its class a source comes in proportion to this power of its number
+            of images. 0, all equally often; 0.5, by the square root; 1, all images equally often.
         seed: of initial weights and shuffling.
         deterministic: the same seed gives the same weights on the same machine, bit by bit.
         precision: "float32"; or, for GPUs and CPUs with AVX512-BF16, "bfloat16" or "float16", in which convolutions and
@@ -64,6 +84,8 @@ class TrainingParameters(Parameters):
         layers: network, initialisation and batch normalisation.
         calibration: "platt" sets scale and shift of the model's logit on the eval split, so that a probability is the
             share of such images that are positive (see components/metrics/calibration.py); "none" leaves it.
+        calibration_copies: augmented copies of each image of the eval split on which "platt" is fitted as well, whole
+            images of the model's size; used only with augmentation. They decide nothing else.
         operating_point: how the threshold is chosen.
         distance: of heads alone: "mahalanobis" has a head claim only images whose last features are no farther from its
             source's than most of the source's own, so that other claims become unknown generators (see
@@ -84,21 +106,35 @@ class TrainingParameters(Parameters):
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
     schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0)
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
+    auxiliary: AuxiliaryParameters | None = None
     augmentation: AugmentationParameters = AugmentationParameters()
     copies: int = Field(default=8, ge=1, le=1000)
     class_weights: Literal["balanced", "none"] = "balanced"
     sampling: Literal["shuffled", "balanced", "sources"] = "shuffled"
+    sampling_power: float = Field(default=0.0, ge=0.0, le=1.0)
     seed: int = Field(default=2021, ge=0, lt=2**31)
     deterministic: bool = True
     precision: Precision = "float32"
     layers: LayerParameters = LayerParameters()
     calibration: Literal["platt", "none"] = "platt"
+    calibration_copies: int = Field(default=0, ge=0, le=100)
     operating_point: OperatingPointParameters = OperatingPointParameters()
     distance: Literal["none", "mahalanobis"] = "none"
     distance_rejection: float = Field(default=0.05, gt=0.0, lt=1.0)
     memory_budget_mb: int = Field(default=1024, ge=0)
     strategy: Literal["single", "mirrored", "multi_worker"] = "single"
     workers: int = Field(default=1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _power_has_sources(self) -> "TrainingParameters":
+        if self.sampling_power and self.sampling != "sources":
+            raise ValueError(
+                f"sampling_power: must be 0 unless sampling is 'sources', got {self.sampling_power:g} with sampling "
+                f"'{self.sampling}'. Set sampling: sources, or remove sampling_power."
+            )
+        return self
 
     @model_validator(mode="after")
     def _workers_have_a_strategy(self) -> "TrainingParameters":

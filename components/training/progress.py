@@ -17,13 +17,16 @@ def report_epoch(figures: Figures) -> None:
     """Logs one epoch.
 
     Args:
-        figures: "name" of what is trained, "epoch" (from 1), "epochs" (the most there may be), "loss", "val_loss",
-            "val_roc_auc" (NaN where undefined), "seconds", "learning_rate", "best_epoch" (from 1). They are the
-            record's attribute PROGRESS_KEY.
+        figures: "name" of what is trained, "epoch" (from 1), "epochs" (the most there may be), "loss", "total_loss"
+            (with the auxiliary loss; absent without one), "val_loss", "val_roc_auc" (NaN where undefined), "seconds",
+            "learning_rate", "best_epoch" (from 1). They are the record's attribute PROGRESS_KEY.
     """
+    total = f" (total {figures['total_loss']:.4f})" if "total_loss" in figures else ""
     _logger.info(
-        "%s: epoch %d/%d: loss %.4f, eval loss %.4f, eval ROC-AUC %.4f (%.1f s)",
-        *(figures[key] for key in ("name", "epoch", "epochs", "loss", "val_loss", "val_roc_auc", "seconds")),
+        "%s: epoch %d/%d: loss %.4f%s, eval loss %.4f, eval ROC-AUC %.4f (%.1f s)",
+        *(figures[key] for key in ("name", "epoch", "epochs", "loss")),
+        total,
+        *(figures[key] for key in ("val_loss", "val_roc_auc", "seconds")),
         extra={PROGRESS_KEY: dict(figures)},
     )
 

@@ -12,7 +12,12 @@ _UNIT = 8  # images
 
 
 def epoch_order(
-    targets: np.ndarray, sampling: str, seed: int, epoch: int, sources: np.ndarray | None = None
+    targets: np.ndarray,
+    sampling: str,
+    seed: int,
+    epoch: int,
+    sources: np.ndarray | None = None,
+    power: float = 0.0,
 ) -> np.ndarray:
     """Returns the order of one epoch.
 
@@ -20,11 +25,12 @@ def epoch_order(
         targets: int (count,), the class of each image.
         sampling: "shuffled", every image once; "balanced", every class equally often, within one image: images of
             larger classes are left out by turns of the draw, those of smaller classes come again; "sources", the same,
-            and within each class every source equally often. Of the latter two, classes and sources take turns, so that
-            every batch holds them evenly: batch normalisation sees the same mixture in each.
+            and within each class every source as often as `power` says. Of the latter two, classes and sources take
+            turns, so that every batch holds them evenly: batch normalisation sees the same mixture in each.
         seed: of the training.
         epoch: from 0.
         sources: (count,), the source of each image; used by "sources" alone.
+        power: of "sources": a source comes in proportion to this power of its number of images; 0, all equally often.
 
     Returns:
         int64 (count,): indices of images.
@@ -41,7 +47,7 @@ def epoch_order(
     orders = []
     for of_class, count in zip(members, _even_shares(len(targets), len(members), draw), strict=True):
         groups = [of_class] if sampling == "balanced" or sources is None else _by_value(of_class, sources[of_class])
-        shares = _even_shares(count, len(groups), draw)
+        shares = _shares(count, [len(group) for group in groups], power, draw)
         orders.append(
             _interleaved([_draw_evenly(group, share, draw) for group, share in zip(groups, shares, strict=True)])
         )
@@ -87,6 +93,19 @@ def _even_shares(count: int, parts: int, draw: np.random.Generator) -> list[int]
     """Divides a count; which parts get one more than others is drawn, so that none does so in every epoch."""
     extra = set(draw.permutation(parts)[: count % parts].tolist())
     return [count // parts + (number in extra) for number in range(parts)]
+
+
+def _shares(count: int, sizes: list[int], power: float, draw: np.random.Generator) -> list[int]:
+    """Divide a count in proportion to a power of sizes; rounding is drawn, so that no source loses by it every time."""
+    if power == 0.0:
+        return _even_shares(count, len(sizes), draw)
+    weights = np.array(sizes, np.float64) ** power
+    exact = count * weights / weights.sum()
+    # The cumulative sum is rounded down from a random start: a share is the integer below or above its exact value, and
+    # that value on average.
+    ends = np.floor(np.cumsum(exact) + draw.random()).astype(np.int64)
+    ends[-1] = count
+    return np.diff(np.concatenate([[0], ends])).tolist()
 
 
 def _by_value(members: np.ndarray, values: np.ndarray) -> list[np.ndarray]:

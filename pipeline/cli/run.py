@@ -109,8 +109,9 @@ class RunConsole:
 
     def _epoch_ended(self, figures: Mapping[str, Any]) -> None:
         """Write the node's line again, with the epoch behind the name."""
+        total = f" (total {figures['total_loss']:.4f})" if "total_loss" in figures else ""
         text = (
-            f"epoch {figures['epoch']}/{figures['epochs']}  loss {figures['loss']:.4f}  eval loss "
+            f"epoch {figures['epoch']}/{figures['epochs']}  loss {figures['loss']:.4f}{total}  eval loss "
             f"{figures['val_loss']:.4f}  eval ROC-AUC {figures['val_roc_auc']:.4f}  {figures['seconds']:.1f} s"
         )
         line = f"  {self._node:<{_NODE_WIDTH}}{text}"[: self._console.width - 1]

@@ -86,8 +86,8 @@ class PipelineConfig(Parameters):
         primary: training of the primary module.
         secondary: training of each head.
         recipe: settings of `input`, `primary` and `secondary` that belong together, see pipeline/config/recipes.py:
-            "few_images", for tens to hundreds of images a source; or "paper". What the configuration gives itself wins;
-            None leaves the rest at the defaults.
+            "few_images", for tens to hundreds of images a source; "web", for thousands; or "paper". What the
+            configuration gives itself wins; None leaves the rest at the defaults.
         attribution_level: what a head stands for: "instance", one source; or "architecture", all sources whose names
             are alike up to the first underscore; `sources` then names architectures.
         sources: the sources (or architectures) that get a head, in the order of the servable's outputs.
@@ -214,6 +214,19 @@ class PipelineConfig(Parameters):
                 check_name(name)
             except ValueError as error:
                 raise ValueError(f"evaluation.perturbations: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _auxiliary_task_of_the_primary_module(self) -> "PipelineConfig":
+        others = {"secondary": self.secondary} | {
+            f"baselines[{number}].training": baseline.training for number, baseline in enumerate(self.baselines)
+        }
+        for name, training in others.items():
+            if training.auxiliary is not None:
+                raise ValueError(
+                    f"{name}.auxiliary: must be none, got weight {training.auxiliary.weight:g}: only the primary "
+                    "module is trained with an auxiliary task. Set primary.auxiliary instead."
+                )
         return self
 
     def span_of(self, source: SourceParameters) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.metrics.scores import roc_auc, roc_auc_interval, tpr_at_fpr
+from components.metrics.scores import expected_calibration_error, roc_auc, roc_auc_interval, tpr_at_fpr
 from pipeline.report import plots
 from pipeline.report.data import CopiesReport, Gate, ModelReport
 from pipeline.report.plot_style import Plot
@@ -39,6 +39,7 @@ class CopiesRow:
         left_out: number of copies that were too small.
         detection: of the primary module.
         tpr_at_fpr_5: its true-positive rate at 5 % false positives.
+        ece: its expected calibration error.
         heads: ROC-AUC of each head, in the order of `RobustnessView.heads`.
         gates: conditions on these copies.
         state: "reached", "missed" or "not set".
@@ -49,6 +50,7 @@ class CopiesRow:
     left_out: int
     detection: Area
     tpr_at_fpr_5: float
+    ece: float
     heads: tuple[Area, ...]
     gates: tuple[Gate, ...]
     state: str
@@ -165,6 +167,7 @@ def robustness_values(view: RobustnessView | None) -> dict[str, Any] | None:
                 "left_out": row.left_out,
                 "roc_auc": _area_values(row.detection),
                 "tpr_at_fpr_5": _known(row.tpr_at_fpr_5),
+                "ece": _known(row.ece),
                 "heads": {name: _area_values(area) for name, area in zip(view.heads, row.heads, strict=True)},
                 "gate": row.state,
             }
@@ -194,6 +197,7 @@ def _row(kind: CopiesReport, primary: str, heads: Sequence[str], areas: dict[str
         left_out=kind.left_out,
         detection=areas.get(primary, Area(math.nan)),
         tpr_at_fpr_5=math.nan if scored is None else tpr_at_fpr(scored.labels, scored.scores, 0.05),
+        ece=math.nan if scored is None else expected_calibration_error(scored.labels, scored.scores),
         heads=tuple(areas.get(name, Area(math.nan)) for name in heads),
         gates=tuple(kind.gates),
         state=("reached" if reached else "missed") if kind.gates else "not set",

@@ -14,7 +14,7 @@ from components.errors import StepRefusedError
 from components.trainer.job import run_job
 from components.trainer.processes import run_in_workers
 from components.training import artifacts
-from components.training.parameters import TrainingParameters
+from components.training.parameters import AuxiliaryParameters, TrainingParameters
 from components.training.strategies import Replicas
 from tests.support.training_jobs import finish, make_job, start_job
 
@@ -62,8 +62,13 @@ def test_two_workers_train_what_one_does(alone, tmp_path, splits, transform_grap
 
 
 @pytest.mark.e2e
-def test_two_devices_of_one_process_train_what_one_does(alone, tmp_path, splits, transform_graph):
-    mirrored = TRAINING.model_copy(update={"strategy": "mirrored"})
+@pytest.mark.parametrize("auxiliary", [None, AuxiliaryParameters()], ids=["detection", "with an auxiliary task"])
+def test_two_devices_of_one_process_train_what_one_does(auxiliary, alone, tmp_path, splits, transform_graph):
+    mirrored = TRAINING.model_copy(update={"strategy": "mirrored", "auxiliary": auxiliary})
+    if auxiliary:
+        alone = tmp_path / "alone"
+        on_one = mirrored.model_copy(update={"strategy": "single"})
+        run_job(make_job(alone, splits, transform_graph, on_one), Replicas())
     two_devices = (
         "import tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"

@@ -110,6 +110,45 @@ def test_a_second_pass_leaves_central_windows_whole():
     assert _augmented(_picture(SIZE, SIZE), jpeg=1.0, again=1.0).shape == (SIZE, SIZE, 3)
 
 
+def _multiples_of_eight(shape):
+    return {(top, left) for top in range(0, shape[0] - SIZE + 1, 8) for left in range(0, shape[1] - SIZE + 1, 8)}
+
+
+def test_windows_on_the_grid_begin_on_multiples_of_eight_everywhere():
+    picture = np.random.default_rng(0).integers(0, 256, (48, 56, 3), np.uint8)
+    places = {
+        place
+        for seed in range(100)
+        for place in _places(_augmented(picture, (seed, 0), crop="random", grid=1.0), picture)
+    }
+    assert places == _multiples_of_eight((48, 56))
+
+
+def test_the_grid_comes_as_often_as_its_probability():
+    picture = np.random.default_rng(0).integers(0, 256, (72, 88, 3), np.uint8)
+    windows = [_augmented(picture, (seed, 0), crop="random", grid=0.7) for seed in range(100)]
+    on_grid = sum(_places(window, picture)[0] in _multiples_of_eight((72, 88)) for window in windows)
+    assert 55 < on_grid < 85
+
+
+def test_windows_that_are_saved_again_on_the_grid_are_windows_of_the_whole_image_saved_again():
+    """Where colours are whole, blocks of a JPEG know nothing of each other."""
+    picture = _picture()
+    whole = np.asarray(Image.open(io.BytesIO(_encoded(picture, "JPEG", quality=60, subsampling=0))))
+    options = {"crop": "random", "jpeg": 1.0, "jpeg_range": (60, 60), "full_colour": 1.0}
+    aligned = [_places(_augmented(picture, (seed, 0), grid=1.0, **options), whole) for seed in range(10)]
+    assert all(found and found[0] in _multiples_of_eight((72, 88)) for found in aligned)
+    anywhere = [_places(_augmented(picture, (seed, 0), **options), whole) for seed in range(10)]
+    assert sum(bool(found) for found in anywhere) < 3
+
+
+def test_untouched_windows_are_windows_of_the_picture_as_often_as_asked():
+    picture = np.random.default_rng(0).integers(0, 256, (40, 44, 3), np.uint8)
+    everything = dict.fromkeys(("jpeg", "blur", "noise", "resize"), 1.0)
+    windows = [_augmented(picture, (seed, 0), crop="random", untouched=0.6, **everything) for seed in range(60)]
+    assert 25 < sum(bool(_places(window, picture)) for window in windows) < 47
+
+
 def test_blur_equals_scipys_gaussian():
     from scipy import ndimage
 
@@ -146,8 +185,8 @@ def test_resizing_never_makes_a_window_impossible():
 
 def test_the_stream_alone_decides():
     everything = {
-        **dict.fromkeys(("jpeg", "blur", "noise", "resize", "again", "webp", "full_colour"), 0.5),
-        **{"crop": "random", "flip": True, "turn": True},
+        **dict.fromkeys(("jpeg", "blur", "noise", "resize", "again", "webp", "full_colour", "grid"), 0.5),
+        **{"crop": "random", "flip": True, "turn": True, "untouched": 0.1},
     }
     picture = _picture()
     windows = [_augmented(picture, (7, number), **everything) for number in range(4)]

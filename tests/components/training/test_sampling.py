@@ -94,6 +94,33 @@ def test_more_sources_than_places_take_turns():
     assert all(len(epoch_order(targets, "sources", 1, epoch, sources)) == 6 for epoch in range(20))
 
 
+@pytest.mark.parametrize(("power", "expected"), [(0.0, [50, 50]), (0.5, [75, 25]), (1.0, [90, 10])])
+def test_a_source_comes_in_proportion_to_the_power_of_its_count(power, expected):
+    targets = np.array([0] * 100 + [1] * 100)
+    sources = np.array(["camera"] * 100 + ["large"] * 90 + ["small"] * 10)
+    order = epoch_order(targets, "sources", 1, 0, sources, power)
+    counts = Counter(sources[order].tolist())
+    assert [counts["large"], counts["small"]] == pytest.approx(expected, abs=1)
+    assert counts["camera"] == 100
+    for batch in even_batches(order, 40):
+        assert targets[batch].sum() == 20
+
+
+def test_what_rounding_takes_from_a_source_is_drawn_in_each_epoch():
+    targets, sources = np.array([0] * 7 + [1] * 7), np.array(["a"] * 7 + ["b"] * 6 + ["c"])
+    times = [Counter(sources[epoch_order(targets, "sources", 1, epoch, sources, 0.5)].tolist()) for epoch in range(400)]
+    assert all(count["a"] == 7 and count["b"] + count["c"] == 7 for count in times)
+    exact = 7 / (1 + np.sqrt(6))
+    assert {count["c"] for count in times} == {2, 3}
+    assert np.mean([count["c"] for count in times]) == pytest.approx(exact, abs=0.1)
+
+
+def test_without_a_power_the_order_is_that_of_equal_shares():
+    order = epoch_order(TWO_TO_ONE, "sources", 1, 2, SOURCES)
+    np.testing.assert_array_equal(order, epoch_order(TWO_TO_ONE, "sources", 1, 2, SOURCES, 0.0))
+    assert (order != epoch_order(TWO_TO_ONE, "sources", 1, 2, SOURCES, 1.0)).any()
+
+
 def test_sources_that_are_not_known_cannot_be_balanced():
     with pytest.raises(ValueError, match="must not be 'sources' where"):
         epoch_order(TWO_TO_ONE, "sources", 1, 0)

@@ -47,6 +47,14 @@ def test_an_epoch_is_shown_behind_the_node_that_trains(monkeypatch):
     assert "epoch" not in shown[-1] and "12.0 s" in shown[-1]  # the outcome takes the epoch's place
 
 
+def test_the_total_loss_of_an_auxiliary_task_stands_behind_that_of_detection(monkeypatch):
+    listener, stream = said(monkeypatch, terminal=True)
+    with listener.watching_epochs():
+        listener.node_started("PrimaryTrainer")
+        LOGGER.info("an epoch", extra={"training_progress": {**FIGURES, "total_loss": 0.75}})
+    assert "loss 0.2500 (total 0.7500)  eval loss 0.5000" in stream.getvalue()
+
+
 @pytest.mark.parametrize("silent", [False, True])
 def test_epochs_are_shown_on_a_terminal_only(monkeypatch, silent):
     listener, stream = said(monkeypatch, terminal=silent, silent=silent)

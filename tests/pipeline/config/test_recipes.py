@@ -2,8 +2,11 @@
 
 import pytest
 
+from components.training.augmentation_parameters import AugmentationParameters
+from components.training.parameters import AuxiliaryParameters
 from pipeline.config.recipes import RECIPES
 from pipeline.config.schema import ConfigurationError, load_config, validate_config
+from tests.support.repository import REPOSITORY
 
 MINIMAL = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo"}
 
@@ -50,7 +53,7 @@ def test_an_override_chooses_the_recipe(tmp_path):
 
 
 def test_an_unknown_recipe_is_refused_with_those_that_there_are():
-    with pytest.raises(ConfigurationError, match="recipe: must be 'paper' or 'few_images', got 'many'"):
+    with pytest.raises(ConfigurationError, match="recipe: must be 'paper', 'few_images' or 'web', got 'many'"):
         validate_config({**MINIMAL, "recipe": "many"}, "demo.yaml")
 
 
@@ -94,3 +97,48 @@ def test_a_network_of_blocks_that_cannot_read_its_input_is_refused_before_anythi
 def test_a_network_of_blocks_reads_colour_pixels():
     config = validate_config({**MINIMAL, "input": {"representation": "pixel"}, "primary": BLOCKS}, "demo.yaml")
     assert config.primary.layers.network == "blocks"
+
+
+def test_the_web_recipe_trains_primary_and_heads_on_images_as_web_sites_leave_them():
+    config = validate_config({**MINIMAL, "recipe": "web"}, "demo.yaml")
+    primary, secondary = config.primary, config.secondary
+    assert (config.input.representation, config.input.colour, config.input.size) == ("pixel", "rgb", 256)
+    assert (primary.layers.network, primary.auxiliary) == ("blocks", AuxiliaryParameters(weight=0.3))
+    assert (primary.weight_decay, primary.label_smoothing, primary.sampling_power) == (0.05, 0.02, 0.5)
+    assert (primary.precision, primary.schedule, primary.calibration_copies) == ("float32", "cosine", 4)
+    expected = AugmentationParameters(
+        window=192, crop="random", grid=0.85, flip=True, untouched=0.27, resize=0.35, resize_range=(0.5, 1.5),
+        blur=0.12, blur_range=(0.3, 1.1), noise=0.12, noise_range=(0.5, 4.0), jpeg=0.86, jpeg_range=(40, 100),
+        full_colour=0.3, again=0.15, webp=0.07,
+    )  # fmt: skip
+    assert primary.augmentation == secondary.augmentation == expected
+    assert (secondary.copies, secondary.calibration_copies, secondary.auxiliary) == (16, 4, None)
+
+
+def test_the_web_recipe_costs_what_it_says():
+    primary = validate_config({**MINIMAL, "recipe": "web"}, "demo.yaml").primary
+    windows = primary.epochs * primary.passes * 3100
+    assert windows / 180 / 60 == pytest.approx(60, rel=0.02)  # CPU-minutes at 180 windows per CPU-second
+
+
+def test_the_configuration_of_web_faces_is_valid_and_names_all_its_generators():
+    config = load_config(REPOSITORY / "configs" / "faces_web.yaml")
+    assert config.recipe == "web"
+    assert len(config.sources) == 5
+    assert set(config.evaluation.perturbations) == {"jpeg_85", "jpeg_75", "jpeg_50", "resize_0.75"}
+    assert config.primary.auxiliary is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"secondary": {"auxiliary": {}}}, r"secondary\.auxiliary"),
+        (
+            {"baselines": [{"architecture": "gdaconv", "task": "detection", "training": {"auxiliary": {}}}]},
+            r"baselines\[0\]\.training\.auxiliary",
+        ),
+    ],
+)
+def test_only_the_primary_module_has_an_auxiliary_task(values, key):
+    with pytest.raises(ConfigurationError, match=rf"{key}: must be none.*Set primary\.auxiliary instead"):
+        validate_config({**MINIMAL, **values}, "demo.yaml")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from components.metrics.scores import CALIBRATION_BINS
 from pipeline.report.data import CopiesReport, Gate, ModelReport, ScoreSet
 from pipeline.report.robustness_view import robustness_values, robustness_view, saved_alike_sentence
 
@@ -55,6 +56,12 @@ def test_each_kind_has_the_areas_of_its_scores_model_by_model(view):
         negatives = np.sort(primary.scores[primary.labels == 0])[::-1]
         above = primary.scores[primary.labels == 1] > negatives[2]  # 2 of 40 may be false
         assert row.tpr_at_fpr_5 == pytest.approx(above.mean())
+        tenths = np.minimum((primary.scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        gaps = [
+            np.mean(tenths == one) * abs(primary.labels[tenths == one].mean() - primary.scores[tenths == one].mean())
+            for one in np.unique(tenths)
+        ]
+        assert row.ece == pytest.approx(sum(gaps))
 
 
 def test_a_gate_is_reached_missed_or_not_set(view):
@@ -88,7 +95,9 @@ def test_before_a_servable_is_put_together_the_evaluators_figures_stand_there():
     view = robustness_view([replace(kind, scores={}) for kind in KINDS], MODELS)
     assert not view.scored and view.heads == ()
     assert [row.detection.value for row in view.rows] == [0.5] * 4
-    assert all(math.isnan(row.tpr_at_fpr_5) and math.isnan(row.detection.low) for row in view.rows)
+    assert all(
+        math.isnan(row.tpr_at_fpr_5) and math.isnan(row.ece) and math.isnan(row.detection.low) for row in view.rows
+    )
     assert view.saved_alike.areas["primary"].value == 0.5
 
 
@@ -103,6 +112,7 @@ def test_the_values_are_json_without_nan(view):
     values = json.loads(json.dumps(robustness_values(view), allow_nan=False))
     assert values["saved_alike"]["roc_auc"]["primary"]["value"] == view.saved_alike.areas["primary"].value
     assert [kind["gate"] for kind in values["copies"]] == ["not set", "missed", "reached", "not set"]
+    assert values["copies"][0]["ece"] == view.rows[0].ece
     stopped = robustness_view([replace(kind, scores={}) for kind in KINDS], MODELS)
     assert json.loads(json.dumps(robustness_values(stopped), allow_nan=False))["copies"][0]["tpr_at_fpr_5"] is None
     assert robustness_values(None) is None
