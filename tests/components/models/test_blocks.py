@@ -1,5 +1,9 @@
 """The network of block spectra: weights, shapes, any size, and a saved model that answers the same."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from components.training import artifacts
 from components.training.history import History
 from components.training.trained import TrainedModule
 
+ROOT = Path(__file__).resolve().parents[3]
 BLOCKS = LayerParameters(network="blocks")
 
 
@@ -94,6 +99,20 @@ def test_a_saved_model_answers_the_same(tmp_path):
     reloaded = artifacts.read_model(tmp_path)
     assert [layer.name for layer in reloaded.layers] == [layer.name for layer in model.layers]
     np.testing.assert_array_equal(reloaded(images()), model(images()))
+
+
+def test_a_process_that_built_no_network_reads_a_saved_model(tmp_path):
+    model = build()
+    artifacts.write_module(tmp_path, TrainedModule(model, OperatingPoint(0.5, "fixed", ""), History(), {}, 0.0))
+    code = (
+        "import sys, pathlib\n"
+        "from components.training.artifacts import read_model\n"
+        "print(read_model(pathlib.Path(sys.argv[1])).count_params())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == model.count_params()
 
 
 def test_a_copy_by_its_configuration_has_the_same_layers():
