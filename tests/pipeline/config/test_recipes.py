@@ -103,6 +103,7 @@ def test_the_web_recipe_trains_primary_and_heads_on_images_as_web_sites_leave_th
     config = validate_config({**MINIMAL, "recipe": "web"}, "demo.yaml")
     primary, secondary = config.primary, config.secondary
     assert (config.input.representation, config.input.colour, config.input.size) == ("pixel", "rgb", 256)
+    assert config.input.views == 9
     assert (primary.layers.network, primary.auxiliary) == ("blocks", AuxiliaryParameters(weight=0.3))
     assert (primary.weight_decay, primary.label_smoothing, primary.sampling_power) == (0.05, 0.02, 0.5)
     assert (primary.precision, primary.schedule, primary.calibration_copies) == ("float32", "cosine", 4)
@@ -118,7 +119,7 @@ def test_the_web_recipe_trains_primary_and_heads_on_images_as_web_sites_leave_th
 def test_the_web_recipe_costs_what_it_says():
     primary = validate_config({**MINIMAL, "recipe": "web"}, "demo.yaml").primary
     windows = primary.epochs * primary.passes * 3100
-    assert windows / 180 / 60 == pytest.approx(60, rel=0.02)  # CPU-minutes at 180 windows per CPU-second
+    assert windows / 117 / 60 == pytest.approx(93, rel=0.02)  # CPU-minutes at 117 windows per CPU-second
 
 
 def test_the_configuration_of_web_faces_is_valid_and_names_all_its_generators():
