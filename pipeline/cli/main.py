@@ -5,6 +5,8 @@ its arguments are known to be good. Exit codes: 0 done, 1 failed, 2 bad usage (a
 """
 
 import argparse
+import errno
+import io
 import logging
 import os
 import sys
@@ -15,6 +17,13 @@ from pipeline.cli.command import Body, name_flags
 from pipeline.cli.output import BAD_USAGE, FAILED
 from pipeline.cli.parser import build_parser
 from pipeline.startup import end_on_sigterm, quiet_libraries, settle_environment
+from serving.names import printable
+
+_FIXES = {
+    errno.ENOSPC: " Free some space there, or write elsewhere.",
+    errno.EDQUOT: " Free some of your quota there, or write elsewhere.",
+    errno.EROFS: " Write elsewhere.",
+}
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -28,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # in a locale that lacks a letter of some name
     end_on_sigterm()
     settle_environment()
     options = build_parser().parse_args(arguments)
@@ -74,8 +86,17 @@ def _is_ours(error: Exception) -> bool:
 def _report(options: argparse.Namespace, error: BaseException, code: int) -> int:
     if options.verbose:
         _LOGGER.exception("the command failed")
-    output.error(name_flags(str(error), options))
+    output.error(name_flags(_message(error), options))
     return code
+
+
+def _message(error: BaseException) -> str:
+    """Return the message of an error; the system's own with the path first, and what to do about a full disk."""
+    if not isinstance(error, OSError) or error.errno is None or error.filename is None:
+        return str(error)
+    paths = " -> ".join(printable(os.fsdecode(path)) for path in (error.filename, error.filename2) if path is not None)
+    fix = _FIXES.get(error.errno, "")
+    return f"{paths}: {error.strerror} (errno {error.errno}).{fix}"
 
 
 if __name__ == "__main__":

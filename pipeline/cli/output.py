@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.cli.command import name_flags
+from serving.names import printable, safe_text, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,21 +46,21 @@ def say(message: str, style: str | None = None) -> None:
     """Print one line, in a style of Rich if one is given."""
     from rich.markup import escape
 
-    terminal().print(escape(message), style=style, soft_wrap=True)
+    terminal().print(escape(safe_text(message)), style=style, soft_wrap=True)
 
 
 def error(message: str) -> None:
     """Write one error to standard error."""
     from rich.markup import escape
 
-    _standard_error().print(f"[red]genattr:[/] {escape(message)}")
+    _standard_error().print(f"[red]genattr:[/] {escape(safe_text(shortened(message)))}")
 
 
 def remark(message: str) -> None:
     """Write a remark to standard error, where it does not mix with what is printed for machines."""
     from rich.markup import escape
 
-    _standard_error().print(escape(message))
+    _standard_error().print(escape(safe_text(message)))
 
 
 def _standard_error() -> "Console":
@@ -89,7 +90,9 @@ def progress(task: str) -> Iterator[Advance]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         identifier = bar.add_task(task, total=None, what="")
-        yield lambda done, total, what: bar.update(identifier, completed=done, total=total, what=escape(what))
+        yield lambda done, total, what: bar.update(
+            identifier, completed=done, total=total, what=escape(printable(what))
+        )
 
 
 def table(
@@ -110,7 +113,7 @@ def table(
     for heading in headings:
         shown.add_column(heading, justify="right" if heading in numbers else "left")
     for row in rows:
-        shown.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
+        shown.add_row(*(escape(safe_text(cell)) if isinstance(cell, str) else cell for cell in row))
     terminal().print(shown)
 
 
