@@ -9,8 +9,8 @@ from pydantic import BaseModel
 _FIXES = {
     "extra_forbidden": "Remove it, or correct its spelling; keys here: {keys}.",
     "missing": "Add it.",
-    "int_type": "Write a whole number without quotes.",
-    "float_type": "Write a number without quotes.",
+    "int_type": "Write a whole number without quotes, signs between digits or a unit.",
+    "float_type": "Write a number without quotes, signs between digits or a unit.",
     "string_type": "Write text; put quotes around it if it looks like a number.",
     "bool_type": "Write true or false.",
     "literal_error": "Choose one of these.",
