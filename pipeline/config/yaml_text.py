@@ -8,7 +8,7 @@ Source: YAML 1.2.2, section 10.3 (https://yaml.org/spec/1.2.2/#103-core-schema).
 
 import re
 from collections.abc import Hashable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -110,7 +110,8 @@ def write_yaml(values: Mapping[str, Any]) -> str:
 
 def _read_collection(text: str) -> Any:
     value = read_yaml(text)
-    end = yaml.compose(text, Loader=_Loader).end_mark.index
+    node = yaml.compose(text, Loader=_Loader)
+    end = len(text) if node is None else node.end_mark.index
     if end < len(text):
         raise YamlTextError(f"is not YAML: {text[end:].strip()!r} follows the value. Put quotes around the whole.")
     return value
@@ -119,7 +120,7 @@ def _read_collection(text: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 (the base class declares it so)
 
     def get_single_data(self) -> Any:
         """Read the document, after a check of what would be made of it."""

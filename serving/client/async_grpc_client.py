@@ -60,7 +60,7 @@ class AsyncGrpcClient(AsyncWireClient):
     def _channel(self) -> grpc.aio.Channel:
         # Opened at the first request: a channel belongs to the event loop that runs then.
         if self._opened is None:
-            arguments = grpc_messages.channel_arguments(self.options)
+            arguments = grpc_messages.channel_arguments(self._where, self.options)
             self._opened = (
                 grpc.aio.insecure_channel(self._where, arguments)
                 if self._credentials is None
