@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from pipeline.cli import output
@@ -17,7 +18,7 @@ from pipeline.cli.command import Body, name_flags
 from pipeline.cli.output import BAD_USAGE, FAILED
 from pipeline.cli.parser import build_parser
 from pipeline.startup import end_on_sigterm, quiet_libraries, settle_environment
-from serving.names import printable
+from serving.names import printable, shortened
 
 _FIXES = {
     errno.ENOSPC: " Free some space there, or write elsewhere.",
@@ -74,13 +75,21 @@ def guarded(body: Body, options: argparse.Namespace) -> int:
         output.error("interrupted")
         return FAILED
     except Exception as error:
-        if options.verbose or not _is_ours(error):
+        if options.verbose:
             raise
+        if not _is_ours(error):
+            _print_place(error)
         return _report(options, error, FAILED)
 
 
 def _is_ours(error: Exception) -> bool:
     return type(error).__module__.split(".")[0] in ("components", "pipeline", "serving")
+
+
+def _print_place(error: Exception) -> None:
+    """Print where a library failed, and the kind of its error; the data that it may have put into it are cut."""
+    place = "".join(traceback.format_tb(error.__traceback__))
+    output.remark(f"{place}{type(error).__name__}: {shortened(str(error))}")
 
 
 def _report(options: argparse.Namespace, error: BaseException, code: int) -> int:
