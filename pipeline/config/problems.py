@@ -6,6 +6,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from pipeline.config.paths import PATTERN_ERROR
+
 _FIXES = {
     "extra_forbidden": "Remove it, or correct its spelling; keys here: {keys}.",
     "missing": "Add it.",
@@ -22,6 +24,7 @@ _FIXES = {
     "less_than_equal": "Lower it.",
     "string_too_short": "Write a name.",
     "string_too_long": "Shorten it.",
+    PATTERN_ERROR: "Rename the directory, or reach it by a link without such characters.",
     "model_type": "Write a mapping of keys to values.",
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from components.dataset.parameters import ConfoundParameters
 from components.dataset.perturbed_copies import check_name
@@ -26,6 +26,7 @@ from components.training.parameters import BaselineParameters, TrainingParameter
 from pipeline.config.kubeflow import KubeflowParameters
 from pipeline.config.metadata import MetadataParameters
 from pipeline.config.nodes import PRIMARY
+from pipeline.config.paths import require_literal
 from pipeline.config.problems import sentence
 from pipeline.config.recipes import RECIPES, RecipeName, with_recipe
 from pipeline.config.yaml_text import YamlTextError, as_text, read_value, read_yaml, write_yaml
@@ -34,6 +35,7 @@ from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
 ParametersType = TypeVar("ParametersType", bound=Parameters)
 
 Text: TypeAlias = Annotated[str, BeforeValidator(as_text)]  # a name may look like a number
+DirectoryText: TypeAlias = Annotated[Text, AfterValidator(require_literal)]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -46,11 +48,12 @@ class DataParameters(Parameters):
     """Which prepared dataset a run reads.
 
     Attributes:
-        dataset: folder that `genattr prepare` wrote, holding span-<N> folders. Relative to the current folder.
+        dataset: folder that `genattr prepare` wrote, holding span-<N> folders. Relative to the current folder,
+            not to the configuration.
         span: the span to read; None takes the newest, as a scheduled run wants.
     """
 
-    dataset: Text = Field(min_length=1)
+    dataset: DirectoryText = Field(min_length=1)
     span: int | None = Field(default=None, ge=0)
 
 
@@ -110,7 +113,7 @@ class PipelineConfig(Parameters):
 
     name: Text = Field(min_length=1, max_length=63)
     data: DataParameters
-    output_root: Text = Field(min_length=1)
+    output_root: DirectoryText = Field(min_length=1)
     recipe: RecipeName | None = None
     input: InputParameters = InputParameters()
     primary: TrainingParameters = TrainingParameters()
@@ -119,7 +122,7 @@ class PipelineConfig(Parameters):
     sources: tuple[SourceParameters, ...] = ()
     verdict: VerdictParameters = VerdictParameters()
     baselines: tuple[BaselineParameters, ...] = ()
-    warm_start: Text | None = Field(default=None, min_length=1)
+    warm_start: DirectoryText | None = Field(default=None, min_length=1)
     confound: ConfoundParameters = ConfoundParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
     open_set: OpenSetParameters = OpenSetParameters()

@@ -77,9 +77,9 @@ def test_a_part_that_cannot_be_made_is_named_and_the_error_of_the_run_stays(fail
 
 
 def test_a_report_of_which_nothing_can_be_shown_does_not_hide_the_error(failing, monkeypatch):
-    monkeypatch.setattr(report_parts, "write_report", lambda report, path: [][0])
+    monkeypatch.setattr(report_parts, "write_report", lambda report, path: {}["page"])
     outcome = failing()
-    assert outcome.unwritten.startswith("report: could not be made: IndexError")
+    assert outcome.unwritten.startswith("report: could not be made: KeyError")
     assert isinstance(outcome.error, RuntimeError)
 
 
