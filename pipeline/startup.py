@@ -32,6 +32,21 @@ POSTPONED = {
 }
 
 
+def open_standard_streams() -> None:
+    """Open standard streams that whoever started this process closed (`<&-`, `>&-`, some schedulers), on nothing.
+
+    Python has None for them then, and the next file that is opened takes their number: what native code writes to
+    standard error would end in it.
+    """
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
 def settle_environment() -> None:
     """Choose Keras 3 and fast kernels, and silence native code. Call it before anything imports TensorFlow."""
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")

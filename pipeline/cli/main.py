@@ -17,7 +17,8 @@ from pipeline.cli import output
 from pipeline.cli.command import Body, name_flags
 from pipeline.cli.output import BAD_USAGE, FAILED
 from pipeline.cli.parser import build_parser
-from pipeline.startup import end_on_sigterm, quiet_libraries, settle_environment
+from pipeline.startup import end_on_sigterm, open_standard_streams, quiet_libraries, settle_environment
+from serving.atomic import naming_storage_errors
 from serving.names import printable, shortened
 
 _FIXES = {
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # in a locale that lacks a letter of some name
@@ -62,14 +64,19 @@ def guarded(body: Body, options: argparse.Namespace) -> int:
     from pipeline.config.schema import ConfigurationError
 
     try:
-        return body(options)
+        with naming_storage_errors("standard output"):
+            code = body(options)
+            sys.stdout.flush()  # here, where an error of it has a message
+        return code
     except (ConfigurationError, ValueError) as error:
         return _report(options, error, BAD_USAGE)
     except BrokenPipeError:
         # Whoever read our output (head, less) has gone. Nothing may be written any more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_standard_output()
         return FAILED
     except (OSError, StepRefusedError) as error:
+        if isinstance(error, OSError) and error.filename == "standard output":
+            _silence_standard_output()
         return _report(options, error, FAILED)
     except KeyboardInterrupt:
         output.error("interrupted")
@@ -84,6 +91,11 @@ def guarded(body: Body, options: argparse.Namespace) -> int:
 
 def _is_ours(error: Exception) -> bool:
     return type(error).__module__.split(".")[0] in ("components", "pipeline", "serving")
+
+
+def _silence_standard_output() -> None:
+    """Let what is still buffered go nowhere, since the interpreter flushes it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_place(error: Exception) -> None:

@@ -6,6 +6,7 @@ Rich is imported by the functions that need it: it takes as long as everything e
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -40,6 +41,13 @@ def terminal(quiet: bool = False) -> "Console":
 
     console = Console(quiet=quiet, highlight=False)
     return console if console.is_terminal else Console(quiet=quiet, highlight=False, width=_UNWATCHED_WIDTH)
+
+
+def is_watched(console: "Console") -> bool:
+    """Return whether a console may move its cursor: FORCE_COLOR asks for colours in a log, not for progress in it."""
+    if console.file.isatty():
+        return os.environ.get("TERM", "") not in ("dumb", "unknown")
+    return console.is_terminal and not (os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE"))
 
 
 def say(message: str, style: str | None = None) -> None:
@@ -88,7 +96,7 @@ def progress(task: str) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[what]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=console, disable=not is_watched(console), transient=True) as bar:
         identifier = bar.add_task(task, total=None, what="")
         yield lambda done, total, what: bar.update(
             identifier, completed=done, total=total, what=escape(printable(what))

@@ -117,6 +117,7 @@ def _predict(options: argparse.Namespace) -> int:
     request_log = request_log_options(options)
     found, listed = _find(options)
     paths = list(dict.fromkeys((*found.images, *listed)))
+    _require_other_files(options, paths)
     style = _picture_style(options, paths)
     contents = read_streams(found.images)
     if not options.rest:
@@ -200,6 +201,16 @@ def _find(options: argparse.Namespace) -> "tuple[FoundImages, list[Path]]":
     directories = [path for path in listed if path.is_dir()]
     given = find([*options.paths, *directories]) if options.paths or directories else FoundImages()
     return given, [path for path in listed if path not in set(directories)]
+
+
+def _require_other_files(options: argparse.Namespace, images: Sequence[Path]) -> None:
+    """Refuse to write over an image that is to be judged, under whatever name."""
+    for name in ("output", "counts"):
+        target = getattr(options, name)
+        if target is None or not target.is_file():
+            continue
+        if same := next((path for path in images if path.is_file() and path.samefile(target)), None):
+            raise ValueError(f"{name}: {printable(target)} is the image {printable(same)}. Name another file.")
 
 
 def _missed_rows(found: "FoundImages") -> "Iterator[Row]":

@@ -99,7 +99,7 @@ class RunConsole:
 
     @property
     def _watched(self) -> bool:
-        return self._console.is_terminal and not self._console.quiet
+        return output.is_watched(self._console) and not self._console.quiet
 
     def node_started(self, node: str) -> None:
         """Print the name of the node that runs; the line is completed when it ends."""

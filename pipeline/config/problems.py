@@ -41,6 +41,8 @@ def sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     received = "" if kind == "missing" or not location else f", got {problem['input']!r}"
     if not location:  # rules over several fields name them, and what to do, themselves
         return rule if rule.endswith(".") else f"{rule}."
+    if kind == "string_type" and problem["input"] is None:
+        return f"{location}: {rule}{received}. Write text; nothing, null and ~ stand for no value."
     fix = _FIXES.get(kind, "Correct the value.").format(keys=", ".join(_keys_beside(problem["loc"], model)))
     return f"{location}: {rule}{received}. {fix}"
 
