@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.cli import output
 from pipeline.cli.command import Body, name_flags
@@ -111,9 +112,20 @@ def _report(options: argparse.Namespace, error: BaseException, code: int) -> int
     return code
 
 
+def _has_no_directory() -> bool:
+    """Return whether the current directory was removed while somebody still works in it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def _message(error: BaseException) -> str:
     """Return the message of an error; the system's own with the path first, and what to do about a full disk."""
     if not isinstance(error, OSError) or error.errno is None or error.filename is None:
+        if isinstance(error, FileNotFoundError) and _has_no_directory():
+            return "the current directory was removed. Change to another directory, and run the command again."
         return str(error)
     paths = " -> ".join(printable(os.fsdecode(path)) for path in (error.filename, error.filename2) if path is not None)
     fix = _FIXES.get(error.errno, "")
