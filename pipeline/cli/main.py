@@ -65,8 +65,8 @@ def guarded(body: Body, options: argparse.Namespace) -> int:
     from pipeline.config.schema import ConfigurationError
 
     try:
-        with naming_storage_errors("standard output"):
-            code = body(options)
+        code = body(options)
+        with naming_storage_errors(output.STANDARD_OUTPUT):
             sys.stdout.flush()  # here, where an error of it has a message
         return code
     except (ConfigurationError, ValueError) as error:
@@ -76,7 +76,7 @@ def guarded(body: Body, options: argparse.Namespace) -> int:
         _silence_standard_output()
         return FAILED
     except (OSError, StepRefusedError) as error:
-        if isinstance(error, OSError) and error.filename == "standard output":
+        if isinstance(error, OSError) and error.filename == output.STANDARD_OUTPUT:
             _silence_standard_output()
         return _report(options, error, FAILED)
     except KeyboardInterrupt:

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.cli.command import name_flags
+from serving.atomic import naming_storage_errors
 from serving.names import printable, safe_text, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+STANDARD_OUTPUT = "standard output"  # as messages name it
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -54,7 +57,8 @@ def say(message: str, style: str | None = None) -> None:
     """Print one line, in a style of Rich if one is given."""
     from rich.markup import escape
 
-    terminal().print(escape(safe_text(message)), style=style, soft_wrap=True)
+    with naming_storage_errors(STANDARD_OUTPUT):
+        terminal().print(escape(safe_text(message)), style=style, soft_wrap=True)
 
 
 def error(message: str) -> None:
@@ -122,7 +126,8 @@ def table(
         shown.add_column(heading, justify="right" if heading in numbers else "left")
     for row in rows:
         shown.add_row(*(escape(safe_text(cell)) if isinstance(cell, str) else cell for cell in row))
-    terminal().print(shown)
+    with naming_storage_errors(STANDARD_OUTPUT):
+        terminal().print(shown)
 
 
 def counts(title: str, values: Mapping[str, int]) -> None:
@@ -142,4 +147,5 @@ def outcome(options: argparse.Namespace, result: Outcome) -> None:
 
 def print_json(values: Any) -> None:
     """Print a result for machines."""
-    sys.stdout.write(json.dumps(values, indent=2) + "\n")
+    with naming_storage_errors(STANDARD_OUTPUT):
+        sys.stdout.write(json.dumps(values, indent=2) + "\n")

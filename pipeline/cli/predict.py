@@ -124,7 +124,7 @@ def _predict(options: argparse.Namespace) -> int:
         import_tensorflow(options.verbose)
     tally = _Tally()
     with ExitStack() as stack:
-        stack.enter_context(naming_storage_errors(options.output or "standard output"))
+        stack.enter_context(naming_storage_errors(options.output or output.STANDARD_OUTPUT))
         stream = sys.stdout
         if options.output:
             stream = stack.enter_context(options.output.open("w", encoding="utf-8", newline=""))
