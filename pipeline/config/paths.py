@@ -37,3 +37,11 @@ def place_of(path: str) -> str:
     if expanded.is_absolute():
         return path
     return f"{path} (relative to the current directory, not to the configuration: {expanded.absolute()})"
+
+
+def note_on(path: str) -> str:
+    """Return a sentence on where a relative path of a configuration leads, and a space; "" for an absolute path."""
+    expanded = Path(path).expanduser()
+    if expanded.is_absolute():
+        return ""
+    return f"The path is relative to the current directory, not to the configuration: {expanded.absolute()}. "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from components.dataset.manifest import Manifest, newest_span
 from components.examples.names import AttributionLevel, group_of
-from pipeline.config.paths import pattern_in, place_of
+from pipeline.config.paths import note_on, pattern_in, place_of
 from pipeline.config.schema import ConfigurationError, PipelineConfig, sources_by_span
 from serving.contract import FAKE_LABEL
 
@@ -19,7 +19,7 @@ def require_dataset(config: PipelineConfig) -> None:
     _require_literal_places(config)
     if not config.dataset.is_dir():
         raise ConfigurationError(
-            f"data.dataset: {place_of(config.data.dataset)} is not a folder. Make it with: "
+            f"data.dataset: {config.data.dataset} is not a folder. {note_on(config.data.dataset)}Make it with: "
             f"genattr prepare IMAGES {config.data.dataset}, with size {config.input.size} (where the configuration's "
             "first lines give a command, with that one's options)."
         )
