@@ -46,8 +46,8 @@ def test_a_message_says_what_a_relative_path_is_relative_to(tmp_path, monkeypatc
         require_dataset(validate_config(VALUES, "demo.yaml"))
     place = f"data/x (relative to the current directory, not to the configuration: {tmp_path / 'data/x'})"
     assert str(error.value).startswith(
-        "data.dataset: data/x is not a folder. The path is relative to the current directory, not to the configuration: "
-        f"{tmp_path / 'data/x'}. Make it with"
+        "data.dataset: data/x is not a folder. The path is relative to the current directory, not to the "
+        f"configuration: {tmp_path / 'data/x'}. Make it with"
     )
     (tmp_path / "data" / "x").mkdir(parents=True)
     with pytest.raises(ConfigurationError) as error:
