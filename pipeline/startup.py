@@ -17,6 +17,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType, ModuleType
 
+from serving.names import safe_text, shortened
+
+_LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 _TERMINATED = 128 + signal.SIGTERM  # how a shell reports a process that the signal ended
 
 # Module -> who imports it, and what for. Only modules that their importers bind and leave alone can be postponed; of a
@@ -27,6 +30,21 @@ POSTPONED = {
     "matplotlib.pyplot": "keras.src.visualization, for image galleries",
     "tfx.components.infra_validator.model_server_runners.kubernetes_runner": "tfx.components, with kubernetes' client",
 }
+
+
+def open_standard_streams() -> None:
+    """Open standard streams that whoever started this process closed (`<&-`, `>&-`, some schedulers), on nothing.
+
+    Python has None for them then, and the next file that is opened takes their number: what native code writes to
+    standard error would end in it.
+    """
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def settle_environment() -> None:
@@ -44,12 +62,23 @@ def quiet_libraries(verbose: bool) -> None:
     The threshold is the handler's, because some libraries set levels of their own on their loggers.
     """
     level = logging.INFO if verbose else logging.ERROR
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=level)
+    logging.basicConfig(format=_LOG_FORMAT, level=level)
     for handler in logging.getLogger().handlers:
         handler.setLevel(level)
+        if not verbose:
+            handler.setFormatter(_BriefFormatter(_LOG_FORMAT))
         handler.addFilter(_without_connection)
     if not verbose:
         warnings.simplefilter("ignore")
+
+
+class _BriefFormatter(logging.Formatter):
+    """Formatter without tracebacks, and without the data that libraries put into their errors."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record: its message alone, at most some thousand characters of it."""
+        brief = logging.makeLogRecord({**vars(record), "exc_info": None, "exc_text": None, "stack_info": None})
+        return safe_text(shortened(super().format(brief)))
 
 
 def _without_connection(record: logging.LogRecord) -> bool:

@@ -9,11 +9,14 @@ that is the only one (`sole_writer`), and stays otherwise, since it may belong t
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 SOLE_PREFIX = ".partial."  # of siblings of sole writers: SOLE_PREFIX + final name
 
@@ -103,13 +106,29 @@ def replace_directory(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def naming_storage_errors(name: Path | str) -> Iterator[None]:
+    """Put a name into errors of the storage: the system says which call failed, not which file was written.
+
+    Args:
+        name: File, directory, or words for a stream, e.g. "standard output".
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _STORAGE_ERRORS:
+            error.filename = str(name)
+        raise
+
+
+@contextlib.contextmanager
 def _sibling(path: Path, sole_writer: bool, remove: Callable[[Path], None]) -> Iterator[Path]:
     name = f"{SOLE_PREFIX}{path.name}" if sole_writer else f".partial-{uuid.uuid4().hex}.{path.name}"
     temporary = path.with_name(name)
     if sole_writer:
         remove(temporary)  # of a writer that was killed
     try:
-        yield temporary
+        with naming_storage_errors(path):
+            yield temporary
     except BaseException:
         remove(temporary)
         raise

@@ -121,7 +121,7 @@ def check_image(root: Path, parameters: PreparationParameters, candidate: Candid
             path=candidate.path,
             source=candidate.source,
             format=image.format,
-            mislabelled=_EXTENSION_FORMATS[Path(candidate.path).suffix.lower()] != image.format,
+            mislabelled=_EXTENSION_FORMATS.get(Path(candidate.path).suffix.lower(), image.format) != image.format,
             height=height,
             width=width,
             file_bytes=len(data),

@@ -10,15 +10,14 @@ Below a source, directories may be nested. Nothing is opened here.
 
 import os
 import re
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from serving.contract import FAKE_LABEL, REAL_LABEL, RESERVED_VERDICTS
+from serving.image_files import Skipped, SkipReason, is_clutter, search
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 _CLASSES = {  # directory: (label, test-only)
     "fake": (FAKE_LABEL, False),
     "fake_testonly": (FAKE_LABEL, True),
@@ -26,7 +25,6 @@ _CLASSES = {  # directory: (label, test-only)
     "real_testonly": (REAL_LABEL, True),
 }
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")  # what systems leave behind, beside names that start with a dot
 
 
 class Reason(StrEnum):
@@ -35,7 +33,7 @@ class Reason(StrEnum):
     NO_SOURCE = "no_source"  # a file directly under real/ or fake/
     EXTENSION = "extension"  # no name of an image
     NAME = "name"  # a name that is not UTF-8
-    SYMLINK = "symlink"  # points to a directory, or out of the tree
+    SYMLINK = "symlink"  # a link to a directory of another source, or back to what is searched
     NOT_A_FILE = "not_a_file"  # pipe, socket, device
     UNREADABLE = "unreadable"  # permissions, broken link, input/output error
     EMPTY = "empty"  # 0 bytes
@@ -107,8 +105,8 @@ class Tree:
 def scan_tree(root: Path) -> Tree:
     """Lists an image tree, in order of the paths.
 
-    Hidden entries and system clutter are ignored, as is what stands beside the four class directories. A source's own
-    directory may be a symbolic link (data sets often live elsewhere); links further down may not lead out of the tree.
+    Hidden entries and system clutter are ignored, as is what stands beside the four class directories. Below a source,
+    names, clutter and links follow the rule of serving.image_files: links are followed, except into other sources.
 
     Args:
         root: the directory that holds real/ and fake/.
@@ -141,8 +139,9 @@ def scan_tree(root: Path) -> Tree:
                     )
                 )
     _check_sources(sources)
+    directories = tuple((root / source.directory).resolve() for source in sources)
     for source in sources:
-        found.extend(_walk_source(root, source))
+        found.extend(_walk_source(root, source, directories))
     return Tree(
         root,
         tuple(sources),
@@ -191,65 +190,32 @@ def _check_sources(sources: list[Source]) -> None:
             )
 
 
-def _walk_source(root: Path, source: Source) -> Iterator[Candidate | Rejection | Ignored]:
+def _walk_source(root: Path, source: Source, foreign: Sequence[Path]) -> Iterator[Candidate | Rejection | Ignored]:
     """Lists one source, nested directories included."""
-    inside = (root.resolve(), (root / source.directory).resolve())
-    pending = [root / source.directory]
-    while pending:
-        directory = pending.pop()
-        try:
-            entries = _entries(directory)
-        except OSError as error:
-            yield Rejection(
-                _relative(root, directory), Reason.UNREADABLE, f"cannot be listed: {error.strerror}", source
-            )
-            continue
-        folders = []
-        for entry in entries:
-            path = _relative(root, entry)
-            if is_clutter(entry.name):
-                yield Ignored(path, source)
-            elif entry.is_dir() and not entry.is_symlink():
-                folders.append(entry)
-            else:
-                yield _judge_file(entry, path, source, inside)
-        pending.extend(reversed(folders))
+    for entry in search(root / source.directory, foreign):
+        path = entry.path if isinstance(entry, Skipped) else entry
+        relative = _relative(root, path)
+        if isinstance(entry, Skipped) and entry.reason is SkipReason.CLUTTER:
+            yield Ignored(relative, source)
+        elif not _is_utf8(path.relative_to(root)):
+            yield Rejection(relative, Reason.NAME, "its name is not UTF-8: rename it", source)
+        elif isinstance(entry, Skipped):
+            yield Rejection(relative, Reason(entry.reason.value), entry.detail, source)
+        else:
+            yield Candidate(relative, source)
 
 
-def _judge_file(entry: Path, path: str, source: Source, inside: tuple[Path, ...]) -> Candidate | Rejection:
-    """Decides from name and kind whether a file may be an image."""
+def _is_utf8(path: Path) -> bool:
     try:
-        entry.name.encode()
-        problem = _problem(entry, inside)
+        str(path).encode()
     except UnicodeEncodeError:
-        problem = Reason.NAME, "its name is not UTF-8: rename it"
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        problem = Reason.UNREADABLE, f"cannot be found: {getattr(error, 'strerror', None) or error}"
-    return Rejection(path, *problem, source) if problem else Candidate(path, source)
-
-
-def _problem(entry: Path, inside: tuple[Path, ...]) -> tuple[Reason, str] | None:
-    """Returns why an entry that is not a directory of its own is no image; None if it may be one."""
-    if entry.is_dir():
-        return Reason.SYMLINK, "is a symbolic link to a directory: only a source's own directory may be one"
-    if entry.suffix.lower() not in EXTENSIONS:
-        return Reason.EXTENSION, f"its name ends in none of {', '.join(EXTENSIONS)}"
-    target = entry.resolve(strict=True)
-    if entry.is_symlink() and not any(target.is_relative_to(directory) for directory in inside):
-        return Reason.SYMLINK, "is a symbolic link that leads out of the image tree"
-    if not stat.S_ISREG(target.stat().st_mode):
-        return Reason.NOT_A_FILE, "is a pipe, a socket or a device"
-    return None
+        return False
+    return True
 
 
 def _entries(directory: Path) -> list[Path]:
     """Lists a directory in order of the names' bytes, whatever the file system's order."""
     return sorted(directory.iterdir(), key=lambda entry: os.fsencode(entry.name))
-
-
-def is_clutter(name: str) -> bool:
-    """Tells whether an entry of a directory is hidden, or something that systems leave behind."""
-    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def _relative(root: Path, path: Path) -> str:

@@ -16,9 +16,10 @@ from components.dataset.encoding import encode_png
 from components.dataset.images import ImageRejectedError, decode_image, read_file
 from components.dataset.parameters import PILLOW_PIXEL_LIMIT
 from components.dataset.pool import Progress, ordered_map
-from components.dataset.tree import EXTENSIONS, Reason, is_clutter, printable
+from components.dataset.tree import Reason, printable
 from components.parameters import Parameters
 from serving import atomic
+from serving.image_files import is_clutter, may_be_image
 
 _MOST_BYTES = 1 << 30  # of a sheet
 _SHOWN = 3  # refused sheets that an error names
@@ -143,10 +144,10 @@ def _find_sheets(collages: Sequence[Path], out: Path) -> tuple[list[Path], list[
         for parent, directories, files in os.walk(given, onerror=refuse):
             directories[:] = sorted(name for name in directories if not is_clutter(name))
             for path in (Path(parent, name) for name in sorted(files) if not is_clutter(name)):
-                if path.suffix.lower() in EXTENSIONS:
+                if may_be_image(path.name):
                     sheets.append(path)
                 else:
-                    detail = f"its name ends in none of {', '.join(EXTENSIONS)}"
+                    detail = "its name is not that of a PNG, JPEG or WebP file"
                     refused.append(RefusedSheet(printable(str(path)), Reason.EXTENSION.value, detail))
     if not sheets:
         raise ValueError(f"{', '.join(map(str, collages))}: no image file there. Name image files, or folders of them.")

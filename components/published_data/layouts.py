@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.dataset.reference_splits import image_number
-from components.dataset.tree import EXTENSIONS, is_clutter
+from serving.image_files import is_clutter, may_be_image
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _list_images(folder: Path) -> tuple[tuple[str, ...], int]:
             if is_clutter(name):
                 continue
             path = Path(parent, name)
-            if path.suffix.lower() in EXTENSIONS and path.is_file():
+            if may_be_image(name) and path.is_file():
                 images.append(path.relative_to(folder).as_posix())
             else:
                 others += 1

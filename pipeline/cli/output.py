@@ -6,15 +6,20 @@ Rich is imported by the functions that need it: it takes as long as everything e
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.cli.command import name_flags
+from serving.atomic import naming_storage_errors
+from serving.names import printable, safe_text, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+STANDARD_OUTPUT = "standard output"  # as messages name it
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -41,25 +46,33 @@ def terminal(quiet: bool = False) -> "Console":
     return console if console.is_terminal else Console(quiet=quiet, highlight=False, width=_UNWATCHED_WIDTH)
 
 
+def is_watched(console: "Console") -> bool:
+    """Return whether a console may move its cursor: FORCE_COLOR asks for colours in a log, not for progress in it."""
+    if console.file.isatty():
+        return os.environ.get("TERM", "") not in ("dumb", "unknown")
+    return console.is_terminal and not (os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE"))
+
+
 def say(message: str, style: str | None = None) -> None:
     """Print one line, in a style of Rich if one is given."""
     from rich.markup import escape
 
-    terminal().print(escape(message), style=style, soft_wrap=True)
+    with naming_storage_errors(STANDARD_OUTPUT):
+        terminal().print(escape(safe_text(message)), style=style, soft_wrap=True)
 
 
 def error(message: str) -> None:
     """Write one error to standard error."""
     from rich.markup import escape
 
-    _standard_error().print(f"[red]genattr:[/] {escape(message)}")
+    _standard_error().print(f"[red]genattr:[/] {escape(safe_text(shortened(message)))}")
 
 
 def remark(message: str) -> None:
     """Write a remark to standard error, where it does not mix with what is printed for machines."""
     from rich.markup import escape
 
-    _standard_error().print(escape(message))
+    _standard_error().print(escape(safe_text(message)))
 
 
 def _standard_error() -> "Console":
@@ -87,9 +100,11 @@ def progress(task: str) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[what]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=console, disable=not is_watched(console), transient=True) as bar:
         identifier = bar.add_task(task, total=None, what="")
-        yield lambda done, total, what: bar.update(identifier, completed=done, total=total, what=escape(what))
+        yield lambda done, total, what: bar.update(
+            identifier, completed=done, total=total, what=escape(printable(what))
+        )
 
 
 def table(
@@ -110,8 +125,9 @@ def table(
     for heading in headings:
         shown.add_column(heading, justify="right" if heading in numbers else "left")
     for row in rows:
-        shown.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
-    terminal().print(shown)
+        shown.add_row(*(escape(safe_text(cell)) if isinstance(cell, str) else cell for cell in row))
+    with naming_storage_errors(STANDARD_OUTPUT):
+        terminal().print(shown)
 
 
 def counts(title: str, values: Mapping[str, int]) -> None:
@@ -131,4 +147,5 @@ def outcome(options: argparse.Namespace, result: Outcome) -> None:
 
 def print_json(values: Any) -> None:
     """Print a result for machines."""
-    sys.stdout.write(json.dumps(values, indent=2) + "\n")
+    with naming_storage_errors(STANDARD_OUTPUT):
+        sys.stdout.write(json.dumps(values, indent=2) + "\n")

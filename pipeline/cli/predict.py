@@ -1,20 +1,26 @@
 """`genattr predict`: verdicts on images, of a servable or of a server."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import output
 from pipeline.cli.command import Commands, add_command
 from pipeline.cli.output import DONE, FAILED
 from pipeline.startup import import_tensorflow
+from serving.atomic import naming_storage_errors, write_text
+from serving.contract import DEFAULT_MODEL_NAME
+from serving.names import printable
 from serving.request_log.arguments import add_request_log_arguments, request_log_options
 
 if TYPE_CHECKING:
     from serving.client import ClientOptions
+    from serving.client.file_search import FoundImages
     from serving.client.pictures import PictureStyle
     from serving.client.predict import Row
 
@@ -26,10 +32,19 @@ def add_predict(commands: Commands) -> None:
         "predict",
         "ask for verdicts on images and folders of images",
         "genattr predict photos/ --model runs/demo/serving/generator_attribution --format jsonl -o verdicts.jsonl\n"
+        "  find photos -newer verdicts.csv -name '*.jpg' -print0 | genattr predict --from0 - --rest http://127.0.0.1:8501\n"
         "  genattr predict photos/ --model models/ganfp --heatmaps maps/ --sourcetags --heatmap-scale reference",
         _predict,
     )
-    parser.add_argument("paths", metavar="IMAGE_OR_DIR", nargs="+", type=Path)
+    parser.add_argument(
+        "paths", metavar="IMAGE_OR_DIR", nargs="*", type=_path, help="- reads one image from standard input"
+    )
+    parser.add_argument(
+        "--from0",
+        type=Path,
+        metavar="FILE",
+        help="read more paths from FILE, each ended by NUL, as find -print0 writes them; - is standard input",
+    )
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--model", type=Path, metavar="SERVABLE", help="servable, or the folder of its versions")
     model.add_argument("--grpc", metavar="HOST:PORT", help="ask a server by gRPC")
@@ -49,6 +64,9 @@ def add_predict(commands: Commands) -> None:
     )
     parser.add_argument(
         "--summary", action="store_true", help="shares of verdicts on standard error, even if that is no terminal"
+    )
+    parser.add_argument(
+        "--counts", type=Path, metavar="FILE", help="write how many entries were judged, missed and skipped, as JSON"
     )
     parser.add_argument("--batch-size", type=int, default=32, help="images a request (default 32)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output")
@@ -80,26 +98,36 @@ def _add_client_arguments(parser: argparse.ArgumentParser) -> None:
     asking.add_argument("--tls-key", type=Path, metavar="PEM", help="private key of --tls-cert")
 
 
+def _path(text: str) -> Path:
+    """Return a path; only "-" itself is standard input, "./-" is a file."""
+    path = Path(text)
+    return path.absolute() if path == Path("-") and text != "-" else path
+
+
 def _predict(options: argparse.Namespace) -> int:
     """Ask for verdicts. Exit code 1 if any image could not be judged."""
     from pipeline.cli.predictions import WRITERS, summarise
     from serving import contract
     from serving.client import open_predictor
-    from serving.client.predict import find_images, predict_files
+    from serving.client.file_search import read_streams
+    from serving.client.predict import predict_files
     from serving.request_log.client_log import client_log
 
     client = _client_options(options)
     request_log = request_log_options(options)
-    images = find_images(options.paths)
-    style = _picture_style(options, images)
+    found, listed = _find(options)
+    paths = list(dict.fromkeys((*found.images, *listed)))
+    _require_other_files(options, paths)
+    style = _picture_style(options, paths)
+    contents = read_streams(found.images)
     if not options.rest:
         import_tensorflow(options.verbose)
-    failures = 0
-    verdicts: list[str] = []
+    tally = _Tally()
     with ExitStack() as stack:
+        stack.enter_context(naming_storage_errors(options.output or output.STANDARD_OUTPUT))
         stream = sys.stdout
         if options.output:
-            stream = stack.enter_context(options.output.open("w", newline=""))
+            stream = stack.enter_context(options.output.open("w", encoding="utf-8", newline=""))
         advance = stack.enter_context(output.progress("asking"))
         predictor = stack.enter_context(
             open_predictor(model=options.model, grpc=options.grpc, rest=options.rest, options=client)
@@ -110,26 +138,86 @@ def _predict(options: argparse.Namespace) -> int:
         log = stack.enter_context(client_log(request_log, options.model_name, version, output.remark))
 
         def counted(rows: "Iterable[Row]") -> "Iterator[Row]":
-            nonlocal failures
             for number, row in enumerate(rows, start=1):
-                advance(number, len(images), str(row.path))
-                if row.verdict is None:
-                    failures += 1
-                else:
-                    verdicts.append(row.verdict)
-                    if style is not None:
-                        from serving.client.pictures import write_heatmaps
+                advance(number, len(paths) + len(found.missed), str(row.path))
+                tally.add(row)
+                if style is not None and row.verdict is not None:
+                    from serving.client.pictures import write_heatmaps
 
-                        write_heatmaps(row, options.heatmaps, getattr(predictor, "view", None), style)
+                    write_heatmaps(row, options.heatmaps, getattr(predictor, "view", None), style)
                 yield row
 
-        rows = predict_files(predictor, images, batch_size=options.batch_size, signature=signature, on_answer=log)
-        WRITERS[options.format](counted(rows), stream)
+        rows = predict_files(predictor, paths, options.batch_size, signature, on_answer=log, contents=contents)
+        WRITERS[options.format](counted(chain(rows, _missed_rows(found))), stream)
+        skipped = found.summary()
+        if skipped and options.format == "table":
+            stream.write(f"{skipped}\n")
+        stream.flush()
+    if skipped and options.format != "table":
+        output.remark(skipped)
+    if options.counts:
+        write_text(options.counts, json.dumps(tally.to_json(found), indent=2) + "\n")
     if options.summary or sys.stderr.isatty():
-        output.remark(summarise(verdicts))
-    if failures:
-        output.error(f"{failures} of {len(images)} images could not be judged; the reason stands beside each.")
-    return FAILED if failures else DONE
+        output.remark(summarise(tally.verdicts))
+    if tally.errors:
+        output.error(f"{tally.errors} of {tally.images} images could not be judged; the reason stands beside each.")
+    return FAILED if tally.errors else DONE
+
+
+class _Tally:
+    """Count of what became of the images."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[str] = []
+        self.errors = 0
+
+    def add(self, row: "Row") -> None:
+        if row.verdict is None:
+            self.errors += 1
+        else:
+            self.verdicts.append(row.verdict)
+
+    @property
+    def images(self) -> int:
+        return len(self.verdicts) + self.errors
+
+    def to_json(self, found: "FoundImages") -> dict[str, Any]:
+        """Return {"entries", "judged", "errors", "skipped": {reason: n}}; entries are the sum of all others."""
+        skipped = found.skipped
+        entries = self.images + sum(skipped.values())
+        return {"entries": entries, "judged": len(self.verdicts), "errors": self.errors, "skipped": skipped}
+
+
+def _find(options: argparse.Namespace) -> "tuple[FoundImages, list[Path]]":
+    """Return what the arguments stand for, and the paths of the list that was named."""
+    from serving.client.file_search import STANDARD_INPUT, FoundImages, find, read_names
+
+    if not options.paths and options.from0 is None:
+        raise ValueError("paths: name images or directories, - for standard input, or a list of paths by `from0`.")
+    if STANDARD_INPUT in options.paths and (options.from0 == STANDARD_INPUT or sys.stdin.isatty()):
+        found = "a list of paths" if options.from0 == STANDARD_INPUT else "a terminal"
+        raise ValueError(f"paths: - reads an image from standard input, which is {found}. Name the image's file.")
+    listed = [] if options.from0 is None else read_names(options.from0)
+    directories = [path for path in listed if path.is_dir()]
+    given = find([*options.paths, *directories]) if options.paths or directories else FoundImages()
+    return given, [path for path in listed if path not in set(directories)]
+
+
+def _require_other_files(options: argparse.Namespace, images: Sequence[Path]) -> None:
+    """Refuse to write over an image that is to be judged, under whatever name."""
+    for name in ("output", "counts"):
+        target = getattr(options, name)
+        if target is None or not target.is_file():
+            continue
+        if same := next((path for path in images if path.is_file() and path.samefile(target)), None):
+            raise ValueError(f"{name}: {printable(target)} is the image {printable(same)}. Name another file.")
+
+
+def _missed_rows(found: "FoundImages") -> "Iterator[Row]":
+    from serving.client.predict import Row
+
+    for item in found.missed:
+        yield Row(item.path, error=item.detail)
 
 
 def _client_options(options: argparse.Namespace) -> "ClientOptions | None":
@@ -152,8 +240,21 @@ def _picture_style(options: argparse.Namespace, images: Sequence[Path]) -> "Pict
             if getattr(options, name):
                 raise ValueError(f"{name}: says how pictures are made, but none are. Add --heatmaps OUT.")
         return None
-    from serving.client.pictures import PictureStyle, check_names
+    from serving.client.pictures import PictureStyle, check_earlier, check_names
 
-    style = PictureStyle(options.heatmap_scale or "relative", not options.nolabels, options.sourcetags)
+    style = PictureStyle(options.heatmap_scale or "relative", not options.nolabels, options.sourcetags, _model(options))
     check_names(images, style)
+    check_earlier(images, options.heatmaps, style)
     return style
+
+
+def _model(options: argparse.Namespace) -> str:
+    """Return the model that is asked, as pictures name it."""
+    if options.model is not None:
+        from serving.servable.versions import find_version
+
+        return printable(find_version(options.model).path.resolve())
+    asked = options.model_name or DEFAULT_MODEL_NAME
+    version = f" version {options.version}" if options.version is not None else ""
+    label = f" label {options.label}" if options.label is not None else ""
+    return f"{options.grpc or options.rest} {asked}{version}{label}"

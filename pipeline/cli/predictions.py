@@ -9,6 +9,7 @@ from typing import TextIO
 
 from serving import contract
 from serving.client.predict import Row
+from serving.names import printable, safe_text, spreadsheet_path, spreadsheet_text
 
 _UNBOUNDED_WIDTH = 10_000
 
@@ -26,7 +27,8 @@ def write_jsonl(rows: Iterable[Row], stream: TextIO) -> None:
     """Write one JSON object per row, each as soon as it is known.
 
     {"path", "verdict", "fake_probability", "source_probabilities": {source: p}, "error"?}; where there is an error,
-    verdict and fake_probability are null and source_probabilities is empty.
+    verdict and fake_probability are null and source_probabilities is empty. A byte NN of a path that is not UTF-8 is
+    written as \\udcNN, as Python's json and os.fsencode read it back.
     """
     for row in rows:
         stream.write(json.dumps(row.to_json()) + "\n")
@@ -35,7 +37,8 @@ def write_jsonl(rows: Iterable[Row], stream: TextIO) -> None:
 def write_csv(rows: Iterable[Row], stream: TextIO) -> None:
     """Write path, verdict, fake_probability, one column per source, error.
 
-    The columns are those of the first row with an answer; rows before it wait for it.
+    Cells are safe for spreadsheets and terminals, see serving.names. The columns are those of the first row with an
+    answer; rows before it wait for it.
 
     Raises:
         ValueError: if a later row has a source that the first one had not, because the model changed meanwhile.
@@ -73,13 +76,14 @@ def write_table(rows: Iterable[Row], stream: TextIO) -> None:
         verdict = row.verdict or "error"
         counts[verdict] = counts.get(verdict, 0) + 1
         if row.answer is None:
-            table.add_row(Text(str(row.path)), Text("error", style="bold red"), "", Text(row.error or ""))
+            reason = safe_text(_one_line(row.error or ""))
+            table.add_row(Text(printable(row.path)), Text("error", style="bold red"), "", Text(reason))
             continue
         table.add_row(
-            Text(str(row.path)),
-            Text(verdict, style=_STYLES.get(verdict, "red")),
+            Text(printable(row.path)),
+            Text(safe_text(verdict), style=_STYLES.get(verdict, "red")),
             f"{row.answer.fake_probability:.3f}",
-            Text(_strongest(row.source_probabilities)),
+            Text(safe_text(_strongest(row.source_probabilities))),
         )
     console.print(table)
     summary = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: -item[1]))
@@ -119,7 +123,7 @@ def summarise(verdicts: Iterable[str]) -> str:
 
 
 def _write_csv_head(write: Callable[[list[object]], object], sources: list[str], waiting: list[Row]) -> None:
-    write(["path", "verdict", "fake_probability", *sources, "error"])
+    write(["path", "verdict", "fake_probability", *map(spreadsheet_text, sources), "error"])
     for row in waiting:
         write(_csv_values(row, sources))
 
@@ -128,12 +132,17 @@ def _csv_values(row: Row, sources: list[str]) -> list[object]:
     unknown = [source for source in row.source_probabilities if source not in sources]
     if unknown:
         raise ValueError(
-            f"{row.path}: answered with the sources {', '.join(unknown)}, which have no column: the model changed "
-            "while it was asked. Ask again, or use --format jsonl."
+            f"{printable(row.path)}: answered with the sources {', '.join(unknown)}, which have no column: the model "
+            "changed while it was asked. Ask again, or use --format jsonl."
         )
     probabilities = [row.source_probabilities.get(source, "") for source in sources]
     fake = "" if row.fake_probability is None else row.fake_probability
-    return [str(row.path), row.verdict or "", fake, *probabilities, row.error or ""]
+    verdict, error = spreadsheet_text(row.verdict or ""), spreadsheet_text(_one_line(row.error or ""))
+    return [spreadsheet_path(row.path), verdict, fake, *probabilities, error]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _strongest(probabilities: Mapping[str, float]) -> str:

@@ -9,6 +9,7 @@ from pipeline.cli import output
 from pipeline.cli.command import Commands, add_command, add_configuration
 from pipeline.cli.output import DONE, FAILED
 from pipeline.startup import import_tensorflow, importing
+from serving.names import safe_text
 
 if TYPE_CHECKING:
     from pipeline.runs.local import RunOutcome
@@ -64,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
     else:
         _print_outcome(outcome)
     if outcome.error is None:
-        return DONE
+        return FAILED if outcome.unwritten else DONE
     if options.verbose:
         raise outcome.error
     return FAILED
@@ -98,7 +99,7 @@ class RunConsole:
 
     @property
     def _watched(self) -> bool:
-        return self._console.is_terminal and not self._console.quiet
+        return output.is_watched(self._console) and not self._console.quiet
 
     def node_started(self, node: str) -> None:
         """Print the name of the node that runs; the line is completed when it ends."""
@@ -140,11 +141,17 @@ def _print_outcome(outcome: "RunOutcome") -> None:
         output.say(saved_alike_sentence(robustness_view(report.copies, report.models), report.models))
     for warning in report.data.warnings if report.data else ():
         output.say(warning, "yellow")
+    for part in report.missing:
+        output.say(f"missing in the report: {part}", "yellow")
     color = "green" if report.outcome == "pushed" else "red"
-    output.terminal().print(f"[{color}]{report.outcome}[/] {escape(report.message)}", soft_wrap=True)
+    cause = f"[{color}]{report.outcome}[/] {escape(safe_text(report.message))}"
+    if report.outcome == "pushed":
+        output.terminal().print(cause, soft_wrap=True)
     if report.servable:
         output.say(f"servable  {report.servable}")
-    output.say(f"report    {outcome.report_path}")
+    output.say(outcome.unwritten or f"report    {outcome.report_path}", "yellow" if outcome.unwritten else None)
+    if report.outcome != "pushed":  # last, where people look first
+        output.terminal().print(cause, soft_wrap=True)
 
 
 def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
@@ -158,7 +165,8 @@ def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
         "message": report.message,
         "run_id": report.run_id,
         "servable": report.servable,
-        "report": str(outcome.report_path),
+        "report": None if outcome.unwritten else str(outcome.report_path),
+        "missing": [*report.missing, *([outcome.unwritten] if outcome.unwritten else [])],
         "nodes": [{"name": node.name, "state": node.state, "seconds": node.seconds} for node in report.nodes],
         "models": [
             {

@@ -36,9 +36,11 @@ def _serve(options: argparse.Namespace) -> int:
     logging.getLogger("serving").setLevel(logging.INFO)
     from serving.server.lifecycle import run_server
     from serving.server.memory import bound_arenas
+    from serving.server.protocols.ports import require_free_ports
     from serving.server.telemetry.access_log import write_access_log
 
     server = options_from(options, options.model_base_dir)
+    require_free_ports(server)
     write_access_log(options.access_log)
     bound_arenas()
     import_tensorflow(options.verbose)

@@ -11,6 +11,7 @@ from pipeline.cli.command import Body, Commands, add_command, add_configuration,
 from pipeline.cli.output import DONE, FAILED, print_json
 from pipeline.cli.run import RunConsole, add_runner
 from pipeline.startup import import_tensorflow
+from serving.atomic import naming_storage_errors
 
 if TYPE_CHECKING:
     from pipeline.config.schema import PipelineConfig
@@ -169,7 +170,8 @@ def _describe(options: argparse.Namespace) -> int:
         render = as_html if options.format == "html" else as_markdown
         text = render(described.title, card_sections(described))
     if options.output:
-        options.output.write_text(text, encoding="utf-8")
+        with naming_storage_errors(options.output):
+            options.output.write_text(text, encoding="utf-8")
         output.remark(f"card  {options.output}")
     else:
         sys.stdout.write(text)

@@ -6,11 +6,13 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from pipeline.config.paths import PATTERN_ERROR
+
 _FIXES = {
     "extra_forbidden": "Remove it, or correct its spelling; keys here: {keys}.",
     "missing": "Add it.",
-    "int_type": "Write a whole number without quotes.",
-    "float_type": "Write a number without quotes.",
+    "int_type": "Write a whole number without quotes, signs between digits or a unit.",
+    "float_type": "Write a number without quotes, signs between digits or a unit.",
     "string_type": "Write text; put quotes around it if it looks like a number.",
     "bool_type": "Write true or false.",
     "literal_error": "Choose one of these.",
@@ -22,6 +24,7 @@ _FIXES = {
     "less_than_equal": "Lower it.",
     "string_too_short": "Write a name.",
     "string_too_long": "Shorten it.",
+    PATTERN_ERROR: "Rename the directory, or reach it by a link without such characters.",
     "model_type": "Write a mapping of keys to values.",
 }
 
@@ -38,6 +41,8 @@ def sentence(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     received = "" if kind == "missing" or not location else f", got {problem['input']!r}"
     if not location:  # rules over several fields name them, and what to do, themselves
         return rule if rule.endswith(".") else f"{rule}."
+    if kind == "string_type" and problem["input"] is None:
+        return f"{location}: {rule}{received}. Write text; nothing, null and ~ stand for no value."
     fix = _FIXES.get(kind, "Correct the value.").format(keys=", ".join(_keys_beside(problem["loc"], model)))
     return f"{location}: {rule}{received}. {fix}"
 

@@ -7,10 +7,9 @@ rule, the value received and the fix.
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from components.dataset.parameters import ConfoundParameters
 from components.dataset.perturbed_copies import check_name
@@ -28,11 +27,16 @@ from components.training.parameters import BaselineParameters, TrainingParameter
 from pipeline.config.kubeflow import KubeflowParameters
 from pipeline.config.metadata import MetadataParameters
 from pipeline.config.nodes import PRIMARY
+from pipeline.config.paths import require_literal
 from pipeline.config.problems import sentence
 from pipeline.config.recipes import RECIPES, RecipeName, with_recipe
+from pipeline.config.yaml_text import YamlTextError, as_text, read_value, read_yaml, write_yaml
 from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
 
 ParametersType = TypeVar("ParametersType", bound=Parameters)
+
+Text: TypeAlias = Annotated[str, BeforeValidator(as_text)]  # a name may look like a number
+DirectoryText: TypeAlias = Annotated[Text, AfterValidator(require_literal)]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -45,11 +49,12 @@ class DataParameters(Parameters):
     """Which prepared dataset a run reads.
 
     Attributes:
-        dataset: folder that `genattr prepare` wrote, holding span-<N> folders. Relative to the current folder.
+        dataset: folder that `genattr prepare` wrote, holding span-<N> folders. Relative to the current folder,
+            not to the configuration.
         span: the span to read; None takes the newest, as a scheduled run wants.
     """
 
-    dataset: str = Field(min_length=1)
+    dataset: DirectoryText = Field(min_length=1)
     span: int | None = Field(default=None, ge=0)
 
 
@@ -62,7 +67,7 @@ class SourceParameters(Parameters):
             span of its own, and neither the primary module nor any other head is trained again.
     """
 
-    name: str = Field(min_length=1, max_length=100)
+    name: Text = Field(min_length=1, max_length=100)
     span: int | None = Field(default=None, ge=0)
 
     @field_validator("name")
@@ -107,9 +112,9 @@ class PipelineConfig(Parameters):
         kubeflow: the same pipeline on a cluster.
     """
 
-    name: str = Field(min_length=1, max_length=63)
+    name: Text = Field(min_length=1, max_length=63)
     data: DataParameters
-    output_root: str = Field(min_length=1)
+    output_root: DirectoryText = Field(min_length=1)
     recipe: RecipeName | None = None
     input: InputParameters = InputParameters()
     primary: TrainingParameters = TrainingParameters()
@@ -118,7 +123,7 @@ class PipelineConfig(Parameters):
     sources: tuple[SourceParameters, ...] = ()
     verdict: VerdictParameters = VerdictParameters()
     baselines: tuple[BaselineParameters, ...] = ()
-    warm_start: str | None = Field(default=None, min_length=1)
+    warm_start: DirectoryText | None = Field(default=None, min_length=1)
     confound: ConfoundParameters = ConfoundParameters()
     evaluation: EvaluationParameters = EvaluationParameters()
     open_set: OpenSetParameters = OpenSetParameters()
@@ -160,7 +165,7 @@ class PipelineConfig(Parameters):
     def _bare_names(cls, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             return value
-        return tuple({"name": item} if isinstance(item, str) else item for item in value)
+        return tuple({"name": as_text(item)} if isinstance(as_text(item), str) else item for item in value)
 
     @model_validator(mode="after")
     def _distinct_sources(self) -> "PipelineConfig":
@@ -255,7 +260,7 @@ class PipelineConfig(Parameters):
 
     def to_yaml(self) -> str:
         """Returns the whole configuration, defaults included, as YAML."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return write_yaml(self.model_dump(mode="json"))
 
     def given(self) -> dict[str, Any]:
         """Returns what was given, without defaults, as plain values that `validate_config` takes."""
@@ -267,7 +272,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
 
     Args:
         path: YAML file.
-        overrides: "dotted.key=value" each; the value is read as YAML.
+        overrides: "dotted.key=value" each, as `apply_override` takes it.
 
     Returns:
         The configuration.
@@ -276,13 +281,13 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
         ConfigurationError: if the file cannot be read, or anything in it is wrong.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}.") from error
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: is not YAML: {error}") from error
+        values = read_yaml(text)
+    except YamlTextError as error:
+        raise ConfigurationError("\n".join(f"{path}: {line}" for line in _problems(error))) from error
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path}: must hold a mapping of keys to values, found {type(values).__name__}.")
     for override in overrides:
@@ -334,10 +339,10 @@ def apply_override(values: dict[str, Any], override: str) -> None:
 
     Args:
         values: the mapping of a configuration.
-        override: "dotted.key=value"; the value is read as YAML.
+        override: "dotted.key=value"; the value as `pipeline.config.yaml_text.read_value` takes it.
 
     Raises:
-        ConfigurationError: if it has another form, or the value is not YAML.
+        ConfigurationError: if it has another form, or the value begins as a list or mapping and is none.
     """
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
@@ -353,6 +358,12 @@ def apply_override(values: dict[str, Any], override: str) -> None:
                 f"overrides: {override}: '{parent}' is not a mapping, so '{last}' cannot be set in it."
             )
     try:
-        target[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"overrides: {override}: the value is not YAML: {error}") from error
+        target[last] = read_value(text)
+    except YamlTextError as error:
+        raise ConfigurationError(f"overrides: {override}: the value {error}") from error
+
+
+def _problems(error: YamlTextError) -> list[str]:
+    """Returns one problem for each key that stands twice; a message of PyYAML, which has several lines, is one."""
+    text = str(error)
+    return [text] if text.startswith("is not YAML") else text.splitlines()

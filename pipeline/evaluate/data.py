@@ -96,9 +96,9 @@ def open_dataset(path: Path, span: int | None = None, splits: Sequence[str] | No
         raise ValueError(f"{path}: has no {'span' if number is None else f'span {number}'}; there are: {there}.{hint}")
     folder = path / f"span-{number}"
     found = {
-        split: tuple(sorted((folder / split).glob("*.tfrecord.gz")))
+        split: tuple(sorted((folder / split).glob("examples-*.tfrecord.gz")))
         for split in SPLITS
-        if any((folder / split).glob("*.tfrecord.gz"))
+        if any((folder / split).glob("examples-*.tfrecord.gz"))
     }
     wanted = tuple(dict.fromkeys(splits)) if splits is not None else tuple(s for s in DEFAULT_SPLITS if s in found)
     if missing := [split for split in wanted if split not in found]:

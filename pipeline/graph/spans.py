@@ -58,7 +58,7 @@ def add_span(graph: Graph, span: int | None, suffix: str) -> CheckedSpan:
         span: Number of the span; None for the newest.
         suffix: Suffix of the nodes' identifiers; "" for the span of the primary module.
     """
-    pattern = "span-{SPAN}/%s/*.tfrecord.gz"
+    pattern = "span-{SPAN}/%s/examples-*.tfrecord.gz"  # not ._examples-..., which macOS puts beside them
     input_config = example_gen_pb2.Input(
         splits=[example_gen_pb2.Input.Split(name=name, pattern=pattern % name) for name in _SPLITS]
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline.kubeflow.connection import Connection
+from serving.client.proxies import direct_hint
 
 _TIMEOUT = (10, 60)  # seconds to connect, and to wait for an answer
 _PAGE = 100  # items asked for at once; the server gives at most 200
@@ -219,7 +220,7 @@ def _told(connection: Connection, doing: str) -> Iterator[None]:
             ) from error
         raise ClusterError(
             f"{host}: cannot be reached: {_short(reason)}. Correct `host`, or see whether it is up and your network "
-            "leads there."
+            f"leads there.{direct_hint(host)}"
         ) from error
     except (OpenApiException, UnicodeDecodeError) as error:
         raise ClusterError(f"{host}: answered what is no answer of Kubeflow Pipelines, while {doing}.") from error

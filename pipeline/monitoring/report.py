@@ -6,6 +6,7 @@ from pathlib import Path
 from components.monitoring.divergence import Divergence
 from pipeline.monitoring.look import Look
 from pipeline.report.page import render_page
+from serving.atomic import naming_storage_errors
 
 # Classes of a column that are shown, the most frequent first.
 _MOST_CLASSES = 16
@@ -28,7 +29,8 @@ def write_look(found: Look, path: Path) -> None:
         shares={column: _shares(classes) for column, classes in found.shares.items()},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8")
+    with naming_storage_errors(path):
+        path.write_text(content, encoding="utf-8")
 
 
 def _shares(classes: Mapping[str, tuple[int, ...]]) -> list[tuple[str, list[float | None]]]:

@@ -230,6 +230,7 @@ class RunReport:
         versions: library to version.
         digests: what was digested (our source, the data set, ...) to digest.
         configuration: the configuration, YAML.
+        missing: a sentence for each part of the report that could not be made, and why.
     """
 
     pipeline: str
@@ -250,6 +251,7 @@ class RunReport:
     model_card: str | None = None
     copies: Sequence[CopiesReport] = ()
     open_set: OpenSetEvaluation | None = None
+    missing: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:

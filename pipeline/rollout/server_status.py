@@ -3,13 +3,13 @@
 import json
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 from pipeline.rollout.models_file import ModelsFileError
+from serving.client.proxies import open_url_hint, url_opener
 
 _REQUEST_SECONDS = 10.0
 
@@ -123,7 +123,7 @@ def _status(address: str, model: str, version: int) -> VersionStatus | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelsFileError(
             f"{url}: cannot be asked: {error}. Give `addresses` the REST address of a server that serves the model, or "
-            "leave it out."
+            f"leave it out.{open_url_hint(url)}"
         ) from error
 
 
@@ -139,7 +139,9 @@ def _labelled(address: str, model: str, label: str) -> int | None:
     except urllib.error.HTTPError:  # the label is not known yet
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelsFileError(f"{url}: cannot be asked: {error}. The file has the label already.") from error
+        raise ModelsFileError(
+            f"{url}: cannot be asked: {error}. The file has the label already.{open_url_hint(url)}"
+        ) from error
 
 
 def _versions(answer: dict[str, Any]) -> dict[int, VersionStatus]:
@@ -150,5 +152,5 @@ def _versions(answer: dict[str, Any]) -> dict[int, VersionStatus]:
 
 
 def _get(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url, timeout=_REQUEST_SECONDS) as response:  # noqa: S310 (http or https, checked above)
+    with url_opener(url).open(url, timeout=_REQUEST_SECONDS) as response:  # http or https, checked above
         return json.load(response)

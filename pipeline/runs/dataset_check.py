@@ -1,9 +1,11 @@
 """Does the dataset hold what a configuration asks of it? Answered from manifests, before anything is run."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from components.dataset.manifest import Manifest, newest_span
 from components.examples.names import AttributionLevel, group_of
+from pipeline.config.paths import note_on, pattern_in, place_of
 from pipeline.config.schema import ConfigurationError, PipelineConfig, sources_by_span
 from serving.contract import FAKE_LABEL
 
@@ -14,9 +16,10 @@ def require_dataset(config: PipelineConfig) -> None:
     Raises:
         ConfigurationError: naming what is missing and what is there.
     """
+    _require_literal_places(config)
     if not config.dataset.is_dir():
         raise ConfigurationError(
-            f"data.dataset: {config.data.dataset} is not a folder. Make it with: "
+            f"data.dataset: {config.data.dataset} is not a folder. {note_on(config.data.dataset)}Make it with: "
             f"genattr prepare IMAGES {config.data.dataset}, with size {config.input.size} (where the configuration's "
             "first lines give a command, with that one's options)."
         )
@@ -26,7 +29,7 @@ def require_dataset(config: PipelineConfig) -> None:
         if number is None or not (config.dataset / f"span-{number}" / "manifest.json").is_file():
             there = sorted(child.name for child in config.dataset.glob("span-*"))
             raise ConfigurationError(
-                f"data.span: {config.data.dataset} has no span{'' if number is None else f' {number}'}; "
+                f"data.span: {place_of(config.data.dataset)} has no span{'' if number is None else f' {number}'}; "
                 f"there are: {', '.join(there) or 'none'}. Make one with genattr prepare."
             )
         manifest = Manifest.load(config.dataset / f"span-{number}" / "manifest.json")
@@ -38,6 +41,19 @@ def require_dataset(config: PipelineConfig) -> None:
             )
         labels = {source: manifest.labels[source] for source, count in manifest.counts["train"].items() if count}
         _require_sources(sources, labels, number, config.attribution_level)
+
+
+def _require_literal_places(config: PipelineConfig) -> None:
+    """Checks the whole paths: those that are relative lie below the current directory, whatever its name is."""
+    paths = {"data.dataset": config.data.dataset, "output_root": config.output_root, "warm_start": config.warm_start}
+    for field, path in paths.items():
+        absolute = "" if path is None else str(Path(path).expanduser().absolute())
+        if (character := pattern_in(absolute)) is not None:
+            raise ConfigurationError(
+                f"{field}: must not lie below a directory whose name holds '{character}', which acts as a pattern "
+                f"where files are listed, got {absolute}. Write an absolute path without such characters, or run the "
+                "command elsewhere."
+            )
 
 
 def _require_sources(sources: Sequence[str], labels: Mapping[str, int], span: int, level: AttributionLevel) -> None:
@@ -73,5 +89,7 @@ def with_resolved_span(config: PipelineConfig) -> PipelineConfig:
         return config
     newest = newest_span(config.dataset)
     if newest is None:
-        raise ConfigurationError(f"data.span: {config.data.dataset} has no span. Make one with genattr prepare.")
+        raise ConfigurationError(
+            f"data.span: {place_of(config.data.dataset)} has no span. Make one with genattr prepare."
+        )
     return config.model_copy(update={"data": config.data.model_copy(update={"span": newest})})

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.config.nodes import PRIMARY_TRAINER
+from pipeline.config.paths import place_of
 from pipeline.config.schema import ConfigurationError, PipelineConfig
 from pipeline.metadata.lineage import newest_models
 from pipeline.metadata.store import open_store
@@ -38,7 +39,7 @@ def _earlier_models(config: PipelineConfig) -> dict[str, Path]:
     models = newest_models(open_store(earlier), earlier.root)
     if PRIMARY_TRAINER not in models:
         raise ConfigurationError(
-            f"warm_start: {config.warm_start} holds no finished primary module. Name the output_root of a run that "
-            "trained one, or remove warm_start."
+            f"warm_start: {place_of(config.warm_start)} holds no finished primary module. Name the output_root of a "
+            "run that trained one, or remove warm_start."
         )
     return models

@@ -13,8 +13,10 @@ from pipeline.metadata.store import create_store
 from pipeline.report.data import NodeRun, RunReport
 from pipeline.runs.inputs import resolve_run
 from pipeline.runs.launches import Launches, LaunchListener, LaunchRecord, LaunchRules, NodeNotRunError
+from pipeline.runs.report_parts import problem
 from pipeline.runs.reporting import build_report, write_run_report
 from pipeline.runs.runners import RUNNERS, Runner
+from serving.names import shortened
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class RunOutcome:
         report: everything that is known of it.
         report_path: the HTML report.
         error: what ended the run early, None for a finished one.
+        unwritten: why there is no file at `report_path`; empty if there is one.
     """
 
     report: RunReport
     report_path: Path
     error: BaseException | None
+    unwritten: str = ""
 
 
 def run_pipeline(config: PipelineConfig, runner: Runner, listener: LaunchListener) -> RunOutcome:
@@ -79,7 +83,10 @@ def run_alone(
     except Exception as raised:
         error = record.failure[1] if record.failure else raised
     report = build_report(config, record.run_id, _node_runs(node_ids, record), _outcome(error), _message(record, error))
-    return RunOutcome(report, write_run_report(config, report), error)
+    try:
+        return RunOutcome(report, write_run_report(config, report), error)
+    except Exception as unwritten:  # must not take the place of what ended the run
+        return RunOutcome(report, config.root / "reports", error, problem("report", unwritten))
 
 
 def _node_runs(node_ids: list[str], record: LaunchRecord) -> list[NodeRun]:
@@ -93,15 +100,15 @@ def _outcome(error: BaseException | None) -> str:
 
 
 def _message(record: LaunchRecord, error: BaseException | None) -> str:
-    """Returns the readable cause: node and message."""
+    """Returns the readable cause: node and message, without the data that libraries put into theirs."""
     if error is None:
         return ""
     node = f"{record.failure[0]}: " if record.failure else ""
     if isinstance(error, StepRefusedError):
-        return f"{node}{error}"
+        return shortened(f"{node}{error}")
     if isinstance(error, NodeNotRunError):
-        return str(error)
-    return f"{node}{type(error).__name__}: {error}"
+        return shortened(str(error))
+    return shortened(f"{node}{type(error).__name__}: {error}")
 
 
 @contextlib.contextmanager

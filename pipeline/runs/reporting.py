@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,10 +48,10 @@ from pipeline.report.data import (
     ScoreSet,
 )
 from pipeline.report.model_view import MAIN_SPLIT
-from pipeline.report.run import write_report
 from pipeline.runs.copies import copies_reports, judged_gates
 from pipeline.runs.images import mean_spectra, source_images
-from serving import contract
+from pipeline.runs.report_parts import Parts, write_what_can_be_shown
+from serving import atomic, contract
 
 _CARD = "model_card.html"
 _SAMPLE_IMAGES = 4  # of each source, shown in the report
@@ -60,19 +60,31 @@ _LIBRARIES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-
 
 
 def write_run_report(config: PipelineConfig, report: RunReport) -> Path:
-    """Writes `reports/<run>/report.html` under the output root, the model card beside it, and returns its path."""
+    """Writes `reports/<run>/report.html` under the output root, the model card beside it, and returns its path.
+
+    What cannot be shown is left out and named in the report.
+
+    Raises:
+        OSError: if nothing can be written there.
+    """
     path = config.root / "reports" / (report.run_id or report.created.strftime("%Y%m%d-%H%M%S")) / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
     if report.model_card:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        described = describe_servable(Path(str(report.servable)), config)
-        card = as_html(described.title, card_sections(described))
-        (path.parent / report.model_card).write_text(card, encoding="utf-8")
-    write_report(report, path)
+        parts = Parts()
+        card = parts.make("model card", None, _write_card, config, report, path.with_name(report.model_card))
+        report = replace(report, model_card=card, missing=[*report.missing, *parts.missing])
+    write_what_can_be_shown(report, path)
     return path
 
 
+def _write_card(config: PipelineConfig, report: RunReport, path: Path) -> str | None:
+    described = describe_servable(Path(str(report.servable)), config)
+    atomic.write_text(path, as_html(described.title, card_sections(described)))
+    return path.name
+
+
 def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outcome: str, message: str) -> RunReport:
-    """Gathers everything that is known of a run.
+    """Gathers everything that is known of a run, whatever state it left behind.
 
     Args:
         config: of the pipeline.
@@ -82,17 +94,17 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         message: the cause, if the run did not go through.
 
     Returns:
-        The report. What a run that ended early did not produce is None or empty in it.
+        The report. What a run that ended early did not produce is None or empty in it; what cannot be read is that
+        too, and stands in `missing`.
     """
-    records = read_run(open_store(config), config.name, run_id)
-    models = [
-        report
-        for name in (PRIMARY, *(source.name for source in config.sources))
-        if (report := model_report(config, records, name)) is not None
-    ]
+    parts = Parts()
+    records = parts.make("records of the run", {}, _records, config, run_id)
+    names = (PRIMARY, *(source.name for source in config.sources))
+    found = [parts.make(f"model {name}", None, model_report, config, records, name) for name in names]
+    models = [model for model in found if model is not None]
     pushed = _output(records, PUSHER, "pushed_model")
     servable = str(pushed.properties["pushed_destination"]) if pushed else None
-    data = _data_report(config, records)
+    combined = parts.make("heads combined", None, _combined, config, records) if config.baselines else None
     return RunReport(
         pipeline=config.name,
         run_id=run_id,
@@ -101,18 +113,23 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         message=message,
         servable=servable,
         nodes=nodes,
-        data=data,
+        data=parts.make("data", None, _data_report, config, records),
         models=models,
-        confusion=_confusion(config, records),
-        versions=_versions(),
-        digests=_digests(config, records),
+        confusion=parts.make("verdicts", None, _confusion, config, records),
+        versions=parts.make("versions of libraries", {}, _versions),
+        digests=parts.make("digests", {}, _digests, config, records),
         configuration=config.to_yaml(),
-        baselines=_baselines(config, records),
-        combined=_combined(config, records) if config.baselines else None,
-        copies=copies_reports(config, records),
-        open_set=_open_set(records),
+        baselines=parts.make("baselines", [], _baselines, config, records),
+        combined=combined,
+        copies=parts.make("perturbed copies", [], copies_reports, config, records),
+        open_set=parts.make("unknown generators", None, _open_set, records),
         model_card=_CARD if servable and (Path(servable) / CARD_FILE).is_file() else None,
+        missing=parts.missing,
     )
+
+
+def _records(config: PipelineConfig, run_id: str) -> Mapping[str, NodeRecord]:
+    return read_run(open_store(config), config.name, run_id)
 
 
 def _output(records: Mapping[str, NodeRecord], node: str, key: str) -> OutputArtifact | None:

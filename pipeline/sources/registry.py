@@ -99,6 +99,8 @@ def read_registry(config: PipelineConfig) -> Registry:
         return Registry({str(name): Entry(**entry) for name, entry in values["sources"].items()})
     except FileNotFoundError:
         return Registry()
+    except NotADirectoryError as error:
+        raise ConfigurationError(f"output_root: {config.root} lies below a file. Name a directory.") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigurationError(
             f"{path}: is damaged: {error}. Restore it from a copy, or remove it and add sources anew: their heads come "

@@ -29,7 +29,7 @@ class GrpcClient(WireClient):
     def __init__(self, address: str, options: ClientOptions | None = None) -> None:
         grpc_messages.check_address(address)
         super().__init__(address, options or ClientOptions())
-        arguments = grpc_messages.channel_arguments(self.options)
+        arguments = grpc_messages.channel_arguments(address, self.options)
         credentials = grpc_messages.credentials(self.options)
         self._channel = (
             grpc.insecure_channel(address, arguments)

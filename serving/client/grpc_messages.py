@@ -17,6 +17,7 @@ from serving.client.answers import (
     answers_from_outputs,
 )
 from serving.client.options import ClientOptions
+from serving.client.proxies import grpc_hint, grpc_host, is_loopback
 from serving.client.versions import AVAILABLE, VersionState
 
 # How gRPC's own reports begin where nobody was reached; anything else under UNAVAILABLE was said by a server, or is a
@@ -33,9 +34,12 @@ def check_address(address: str) -> None:
         raise ValueError(f"address: must be HOST:PORT, e.g. 127.0.0.1:{contract.DEFAULT_GRPC_PORT}, got {address!r}.")
 
 
-def channel_arguments(options: ClientOptions) -> list[tuple[str, Any]]:
-    """Returns the settings of a channel."""
+def channel_arguments(address: str, options: ClientOptions) -> list[tuple[str, Any]]:
+    """Returns the settings of a channel to an address."""
+    # gRPC takes the proxy of the environment even for loopback, where a proxy would ask itself.
+    direct = [("grpc.enable_http_proxy", 0)] if is_loopback(grpc_host(address)) else []
     return [
+        *direct,
         # Heatmaps of a batch exceed the 4 MB that gRPC would receive; the server's limit is what guards requests.
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
@@ -128,12 +132,17 @@ def server_error(code: grpc.StatusCode, details: str | None, address: str, secon
             code.name,
             f"no gRPC server answers at {address} ({details}). Start one with "
             f"`genattr serve MODEL_BASE_DIR` on gRPC port {address.rpartition(':')[2]}, or correct the address. "
-            "If one closed the connection, it may want TLS (tls_ca), or a client's certificate (tls_certificate).",
+            "If one closed the connection, it may want TLS (tls_ca), or a client's certificate (tls_certificate)."
+            f"{grpc_hint(address)}",
+        )
+    if code is grpc.StatusCode.UNAVAILABLE and "proxy" in details.lower():
+        return ServerUnreachableError(
+            code.name, f"no gRPC server answers at {address} ({details}).{grpc_hint(address)}"
         )
     if code is grpc.StatusCode.CANCELLED:  # what arrives while a server stops; our own cancelling never gets here
         return ConnectionBrokenError("UNAVAILABLE", f"{address} ended the request before it had answered ({details}).")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return ServerError(code.name, f"{address} did not answer within {seconds:g} s.")
+        return ServerError(code.name, f"{address} did not answer within {seconds:g} s.{grpc_hint(address)}")
     return ServerError(code.name, details)
 
 

@@ -12,17 +12,20 @@ A map holds what each place contributes to a logit. How its values become colour
 
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from serving import atomic
 from serving.client.predict import Row
 from serving.client.view import ModelView
 from serving.decoding import decode
+from serving.names import printable
 
 Scale = Literal["relative", "absolute", "reference"]
 
@@ -32,7 +35,8 @@ _PANEL = 256  # pixels: longer side of one panel
 _CAPTION = 18  # pixels above each panel
 _GAP = 6
 _FONT_SIZE = 12
-_LONGEST_STEM = 100
+_LONGEST_STEM = 100  # bytes: a name may have 255 of them
+_MODEL_KEY = "Source"  # of the PNG specification's keywords, the one for the device used to create the image
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,13 @@ class PictureStyle:
         scale: how a map's values become colours.
         captions: write verdict and probabilities above the panels.
         source_tags: name a picture "<folder>_<stem>.png" after the folder of its image, instead of by a digest.
+        model: the model that is asked, written into each picture, so that another model's are not overwritten.
     """
 
     scale: Scale = "relative"
     captions: bool = True
     source_tags: bool = False
+    model: str = ""
 
 
 def write_heatmaps(row: Row, out_dir: Path, view: ModelView | None = None, style: PictureStyle | None = None) -> Path:
@@ -75,7 +81,7 @@ def write_heatmaps(row: Row, out_dir: Path, view: ModelView | None = None, style
         raise ValueError(f"{row.path}: has no heatmaps: {why}.")
     spectral = view is not None and view.is_spectral
     try:
-        image = decode(row.path.read_bytes())
+        image = decode(row.path.read_bytes() if row.content is None else row.content)
         seen = _fit(view.of(image) if view else image)
         maps = row.answer.heatmaps
         panels = [
@@ -89,7 +95,8 @@ def write_heatmaps(row: Row, out_dir: Path, view: ModelView | None = None, style
         raise ValueError(f"{row.path}: {error}") from error
     out_dir.mkdir(parents=True, exist_ok=True)
     target = out_dir / picture_name(row.path, style)
-    target.write_bytes(_png(_side_by_side(panels, style.captions)))
+    with atomic.replace_file(target) as temporary:
+        temporary.write_bytes(_png(_side_by_side(panels, style.captions), style.model))
     return target
 
 
@@ -100,11 +107,44 @@ def picture_name(path: Path, style: PictureStyle | None = None) -> str:
     folders do not overwrite each other, and the same file gets the same name again. With source tags
     "<folder>_<stem>.png", which several files may share: see `check_names`.
     """
-    stem = path.stem[:_LONGEST_STEM]
+    stem = _cut(path.stem)
     if style is not None and style.source_tags:
-        return f"{path.absolute().parent.name[:_LONGEST_STEM]}_{stem}.png"
+        return f"{_cut(path.absolute().parent.name)}_{stem}.png"
     digest = hashlib.sha256(str(path).encode("utf-8", errors="surrogateescape")).hexdigest()[:10]
     return f"{stem}-{digest}.png"
+
+
+def check_earlier(paths: Iterable[Path], out_dir: Path, style: PictureStyle) -> None:
+    """Checks that no picture of another model would be overwritten.
+
+    Raises:
+        ValueError: if one would be.
+    """
+    for path in paths:
+        earlier = out_dir / picture_name(path, style)
+        if earlier.is_file() and (model := _model_of(earlier)) != style.model:
+            drawn = f"drawn of {model}" if model else "not drawn by this version of the program"
+            raise ValueError(
+                f"heatmaps: {printable(earlier)} is {drawn}, and would be overwritten by a picture of {style.model}. "
+                "Choose a directory for each model, or remove the earlier pictures."
+            )
+
+
+def _model_of(picture: Path) -> str:
+    """Return the model that a picture was drawn of; "" if it does not say."""
+    try:
+        with Image.open(picture) as opened:
+            return str(opened.info.get(_MODEL_KEY, ""))
+    except (OSError, ValueError, SyntaxError):
+        return ""
+
+
+def _cut(name: str) -> str:
+    """Return the start of a name, at most `_LONGEST_STEM` bytes of whole characters."""
+    cut = name[:_LONGEST_STEM]
+    while len(os.fsencode(cut)) > _LONGEST_STEM:
+        cut = cut[:-1]
+    return cut
 
 
 def check_names(paths: Iterable[Path], style: PictureStyle) -> None:
@@ -196,7 +236,9 @@ def _shortened(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont)
     return text
 
 
-def _png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
+def _png(image: Image.Image, model: str) -> bytes:
+    stream, texts = io.BytesIO(), PngImagePlugin.PngInfo()
+    if model:
+        texts.add_itxt(_MODEL_KEY, model)
+    image.save(stream, "PNG", pnginfo=texts)
     return stream.getvalue()

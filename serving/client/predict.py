@@ -1,25 +1,26 @@
 """Asking a predictor for files and folders: one row a file, and no file can spoil another's."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from serving import contract, images
 from serving.bad_rows import RefusedRow, batch_error, isolate_bad_rows
 from serving.client.answers import Answer, PredictionError, Predictor
 from serving.client.batching import BATCH_BYTES
-
-# What a folder is searched for. Files that are named themselves are taken whatever their suffix is.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
+from serving.client.file_search import find
+from serving.names import shortened
 
 _INPUT_IS_TO_BLAME = "INVALID_ARGUMENT"
 
 # Files with their bytes, or with the reason why they cannot be sent.
 _Files = list[tuple[Path, bytes | str]]
+Contents = Mapping[Path, bytes | str]
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Row:
         path: the file.
         answer: what the servable says; None if there was an error.
         error: why the file could not be judged; None if it could.
+        content: the image's bytes, where the path cannot be read again.
     """
 
     path: Path
     answer: Answer | None = None
     error: str | None = None
+    content: bytes | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> str | None:
@@ -63,32 +66,13 @@ class Row:
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Lists the images that files and folders stand for.
-
-    Args:
-        paths: files, taken as they are, and folders, searched through for files with an image's suffix.
-
-    Returns:
-        the files, in the order of `paths` and sorted within a folder; each once.
+    """Lists the images that files and directories stand for, as `file_search.find`, without what was skipped.
 
     Raises:
         FileNotFoundError: if a path does not exist.
-        ValueError: if a folder holds no image at all.
+        ValueError: if a directory holds no image at all.
     """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-            )
-            if not inside:
-                raise ValueError(f"{path}: holds no image. Looked for {', '.join(sorted(IMAGE_SUFFIXES))}.")
-            found.update(dict.fromkeys(inside))
-        elif path.exists():
-            found[path] = None
-        else:
-            raise FileNotFoundError(f"{path}: does not exist; give image files, or folders that hold some.")
-    return list(found)
+    return find(paths).images
 
 
 def predict_files(
@@ -98,6 +82,7 @@ def predict_files(
     signature: str = contract.SIGNATURE_DEFAULT,
     on_progress: Callable[[int, int], None] | None = None,
     on_answer: Callable[[bytes, Answer], None] | None = None,
+    contents: Contents = MappingProxyType({}),
 ) -> Iterator[Row]:
     """Asks for files, a batch at a time; of a server several at a time, and reads ahead meanwhile.
 
@@ -111,6 +96,7 @@ def predict_files(
         signature: `serving_default`, or `explain` for heatmaps as well.
         on_progress: called after each batch with the number of files that are done, and how many of them have an error.
         on_answer: called with each image that was answered and its answer, before its row is yielded.
+        contents: bytes, or the reason why they cannot be sent, of paths that were read already.
 
     Yields:
         a row for each path, in their order.
@@ -121,7 +107,8 @@ def predict_files(
     """
     if not 1 <= batch_size <= contract.MAX_BATCH_ROWS:
         raise ValueError(f"batch_size: must be 1 to {contract.MAX_BATCH_ROWS}, got {batch_size}.")
-    return _predict_files(predictor, paths, batch_size, signature, on_progress, on_answer)
+    batches = _batches(paths, batch_size, contents)
+    return _predict_files(predictor, batches, signature, contents, on_progress, on_answer)
 
 
 def predict_each(
@@ -155,18 +142,21 @@ def predict_each(
 
 def _predict_files(
     predictor: Predictor,
-    paths: Sequence[Path],
-    batch_size: int,
+    batches: Iterator[_Files],
     signature: str,
+    contents: Contents,
     on_progress: Callable[[int, int], None] | None,
     on_answer: Callable[[bytes, Answer], None] | None,
 ) -> Iterator[Row]:
     done = failed = 0
-    for batch, outcomes in _answered(predictor, _batches(paths, batch_size), signature):
+    for batch, outcomes in _answered(predictor, batches, signature):
         for (path, content), outcome in zip(batch, outcomes, strict=True):
             if on_answer is not None and isinstance(content, bytes) and isinstance(outcome, Answer):
                 on_answer(content, outcome)
-            row = Row(path, answer=outcome) if isinstance(outcome, Answer) else Row(path, error=outcome)
+            if isinstance(outcome, Answer):
+                row = Row(path, answer=outcome, content=content if path in contents else None)  # type: ignore[arg-type]
+            else:
+                row = Row(path, error=shortened(outcome))
             done, failed = done + 1, failed + (row.error is not None)
             yield row
         if on_progress is not None:
@@ -205,12 +195,12 @@ def _outcomes(predictor: Predictor, batch: _Files, signature: str) -> list[Answe
     return [next(answers) if isinstance(content, bytes) else content for _, content in batch]
 
 
-def _batches(paths: Sequence[Path], batch_size: int) -> Iterator[_Files]:
+def _batches(paths: Sequence[Path], batch_size: int, contents: Contents) -> Iterator[_Files]:
     """Groups files with their bytes, or with the reason why they cannot be sent."""
     batch: _Files = []
     total = 0
     for path in paths:
-        content = _read(path)
+        content = contents[path] if path in contents else _read(path)
         if batch and (len(batch) == batch_size or total + len(content) > BATCH_BYTES):
             yield batch
             batch, total = [], 0

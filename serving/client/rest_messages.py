@@ -17,6 +17,7 @@ from serving.client.answers import (
     answers_from_outputs,
 )
 from serving.client.options import ClientOptions
+from serving.client.proxies import direct_hint
 from serving.client.versions import AVAILABLE, VersionState
 
 # TF Serving's own mapping, read backwards. 400 also stands for FAILED_PRECONDITION and OUT_OF_RANGE. 502 is what
@@ -145,7 +146,8 @@ def unreachable(address: RestAddress, error: Exception) -> ServerUnreachableErro
     return ServerUnreachableError(
         "UNAVAILABLE",
         f"no REST server answers at {address.url} ({error}). Start one with "
-        f"`genattr serve MODEL_BASE_DIR` on REST port {address.port}, or correct the address.",
+        f"`genattr serve MODEL_BASE_DIR` on REST port {address.port}, or correct the address."
+        f"{direct_hint(address.url)}",
     )
 
 

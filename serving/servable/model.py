@@ -33,6 +33,7 @@ class Servable:
     """
 
     def __init__(self, version: Version) -> None:
+        _require_literal(version)
         self.version = version
         self.signature_defs = _read_signature_defs(version)
         self.signatures = {
@@ -100,6 +101,16 @@ class Servable:
             as `run`.
         """
         return self.run(signature, {contract.INPUT_IMAGE_BYTES: string_array(images)})
+
+
+def _require_literal(version: Version) -> None:
+    """Refuse paths in which TensorFlow would look for variables by a pattern."""
+    character = next((character for character in str(version.path) if character in "[\\"), None)
+    if character is not None:
+        raise ServableError(
+            f"{version.path}: must not lie below a directory whose name holds '{character}', which acts as a pattern "
+            "where TensorFlow looks for variables. Rename the directory, or reach it by a link without it."
+        )
 
 
 def string_array(values: Sequence[bytes]) -> np.ndarray:

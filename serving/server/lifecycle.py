@@ -10,6 +10,7 @@ from serving.errors import LabelNotAvailableError, ModelsNotAvailableError, Serv
 from serving.servable.versions import find_version
 from serving.server.configuration.files import ModelConfig, VersionPolicy, read_model_configs
 from serving.server.configuration.options import Addresses, ServerOptions
+from serving.server.protocols.ports import address_of, port_error, require_free_ports
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -35,6 +36,7 @@ async def serve(options: ServerOptions, ready: Callable[[Addresses], None], stop
         OSError: if requests are to be logged where nothing can be written.
     """
     configs = _wanted(options)
+    require_free_ports(options)
 
     # TensorFlow takes seconds to import; what can be refused without it was refused above.
     from serving.server.models.batching import BatchScheduler
@@ -156,7 +158,6 @@ def _rest_runner(app: "web.Application", drain_seconds: float) -> "web.AppRunner
 async def _start_rest(runner: "web.AppRunner", options: ServerOptions) -> str:
     from aiohttp import web
 
-    from serving.server.protocols.grpc_server import address_of, port_error
     from serving.server.protocols.tls import ssl_context
 
     await runner.setup()

@@ -1,5 +1,6 @@
 """Content appears under its name whole or not at all, whatever happens to its writer."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -164,3 +165,18 @@ def test_a_durable_file_is_on_the_disk_before_its_name_and_the_name_before_the_e
 def test_writing_text_makes_the_directory(tmp_path):
     atomic.write_text(tmp_path / "a" / "b" / "text", "ä")
     assert (tmp_path / "a" / "b" / "text").read_bytes() == b"\xc3\xa4"
+
+
+@pytest.mark.parametrize("write", [atomic.replace_file, atomic.create_directory, atomic.replace_directory])
+def test_a_full_disk_is_named_with_the_path_and_nothing_is_left(write, tmp_path):
+    target = tmp_path / "target"
+    with pytest.raises(OSError) as error, write(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert error.value.filename == str(target)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_keep_their_name(tmp_path):
+    with pytest.raises(ConnectionRefusedError) as error, atomic.create_directory(tmp_path / "target"):
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    assert error.value.filename is None

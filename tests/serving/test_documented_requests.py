@@ -55,7 +55,7 @@ def test_curl_alone_gets_a_verdict(addressed, folder):
 
 @pytest.mark.e2e
 def test_tensorflow_serving_api_alone_gets_a_verdict(addressed, folder):
-    code = example("python", "tensorflow_serving")
+    code = example("python", "predict_pb2.PredictRequest")
     assert "serving.client" not in code
     printed = run([sys.executable, "-c", addressed(code)], folder)
     assert f"{contract.OUTPUT_VERDICT} [b'progan_red']" in printed

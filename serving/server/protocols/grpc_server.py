@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from serving.errors import ServerStartError
 from serving.server.configuration.options import ServerOptions
 from serving.server.models.engine import Engine
 from serving.server.protocols.grpc_service import PredictionService
 from serving.server.protocols.health import Health, enable_reflection
 from serving.server.protocols.model_service import ModelService
+from serving.server.protocols.ports import address_of, port_error
 from serving.server.protocols.tls import grpc_credentials
 from serving.server.protocols.unreadable import RefuseUnreadable
 
@@ -64,16 +64,3 @@ def listen(server: grpc.Server, options: ServerOptions) -> str:
         raise port_error(options.host, "grpc_port", options.grpc_port, error) from error
     server.start()
     return address_of(options.host, port)
-
-
-def address_of(host: str, port: int) -> str:
-    """Returns "host:port", with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def port_error(host: str, name: str, port: int, error: Exception) -> ServerStartError:
-    """Returns the error that names the option, the address and what to do."""
-    return ServerStartError(
-        f"{name}: cannot listen on {address_of(host, port)} ({error}). "
-        "Stop what listens there, or choose another port; 0 takes any that is free."
-    )

@@ -57,18 +57,6 @@ def write(data: bytes) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(data) and None
 
 
-def link_out_of_the_tree(path: Path) -> None:
-    outside = path.parents[3] / "outside.png"
-    outside.write_bytes(encode(noise(7)))
-    path.symlink_to(outside)
-
-
-def link_to_a_directory(path: Path) -> None:
-    outside = path.parents[3] / "elsewhere"
-    outside.mkdir(exist_ok=True)
-    path.symlink_to(outside)
-
-
 def unix_socket(path: Path) -> None:
     here = Path.cwd()
     os.chdir(path.parent)  # a socket's path may have some 100 bytes only
@@ -123,8 +111,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], None]]] = {
     "animated.webp": ("animated", write(save(rgb(), "WEBP", save_all=True, append_images=[rgb(seed=6)]))),
     "broken_link.png": ("unreadable", lambda path: path.symlink_to("nowhere.png")),
     "loop.png": ("unreadable", lambda path: path.symlink_to(path.name)),
-    "link_out.png": ("symlink", link_out_of_the_tree),
-    "linked_directory": ("symlink", link_to_a_directory),
+    "linked_loop": ("symlink", lambda path: path.symlink_to(path.parent)),
+    "photograph.heic": ("extension", write(b"ftypheic")),
     "pipe.png": ("not_a_file", os.mkfifo),
     "socket.png": ("not_a_file", unix_socket),
 }

@@ -405,3 +405,29 @@ def test_a_source_may_be_a_link_and_files_may_be_linked_within_it(make_tree, tmp
     manifest = prepare(root, tmp_path / "out", PreparationParameters(size=SIDE))
     assert manifest.sources["gan_b"]["accepted"] == 5
     assert manifest.duplicates == [{"path": "fake/gan_b/zlink.png", "duplicate_of": "fake/gan_b/000.png"}]
+
+
+def test_links_to_files_and_directories_are_followed_but_not_into_other_sources(make_tree, tmp_path):
+    root = make_tree({"real/real_a": 5, "fake/gan_a": 5, "fake/gan_b": 5})
+    elsewhere = make_tree({"more": 3}, name="elsewhere") / "more"
+    (root / "fake" / "gan_a" / "linked").symlink_to(elsewhere)
+    (root / "fake" / "gan_a" / "single.png").symlink_to(elsewhere / "000.png")
+    (root / "fake" / "gan_a" / "other").symlink_to(root / "fake" / "gan_b")
+    (root / "fake" / "gan_a" / "loop").symlink_to("..")
+    manifest = prepare(root, tmp_path / "out", PreparationParameters(size=SIDE))
+    assert manifest.sources["gan_a"]["accepted"] == 8
+    assert manifest.sources["gan_b"]["accepted"] == 5
+    assert {item.path: item.reason for item in manifest.rejected} == {
+        "fake/gan_a/loop": "symlink",
+        "fake/gan_a/other": "symlink",
+    }
+    totals = manifest.totals
+    assert totals["found"] == totals["accepted"] + totals["rejected"] + totals["duplicates"] + totals["ignored"]
+
+
+def test_a_jpeg_is_known_by_any_of_its_suffixes(make_tree, tmp_path):
+    root = make_tree({"real/real_a": 5, "fake/gan_a": 5})
+    for number, suffix in enumerate((".jfif", ".jpe", ".jpg_large", ".JIF")):
+        (root / "fake" / "gan_a" / f"{number:03d}.png").rename(root / "fake" / "gan_a" / f"{number}{suffix}")
+    manifest = prepare(root, tmp_path / "out", PreparationParameters(size=SIDE))
+    assert manifest.sources["gan_a"]["accepted"] == 5
