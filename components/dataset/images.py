@@ -13,7 +13,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from components.dataset.compression import NOT_JPEG, describe_compression
 from components.dataset.crop import crop_pixels
-from components.dataset.integrity import check_jpeg, check_png
+from components.dataset.graph_decoder import GraphRefusedError, decoded_shape
+from components.dataset.integrity import check_jpeg, check_png_rows, essential_png
 from components.dataset.parameters import PreparationParameters
 from components.dataset.tree import Candidate, Reason, Rejection, Source
 from serving.decoding import upright
@@ -63,7 +64,10 @@ class CheckedImage:
         file_bytes: size of the file.
         file_sha256: of the file, hexadecimal.
         content_sha256: of the pixels that are kept (after cropping, before any perturbation), hexadecimal.
-        verbatim: the file's own bytes can be stored: PNG or JPEG, 8 bits, RGB or grey, upright, of the size already.
+        verbatim: the file's own bytes can be stored: PNG or JPEG, 8 bits, RGB or grey, upright, of the size already,
+            and the served graph's decoder takes them.
+        graph_refusal: why the served graph's decoder does not take a file that is fit for storing otherwise; such an
+            image is stored again, as PNG. "" for all others.
         colour_mode: Pillow's name of the file's mode: L, RGB, P and so on.
         compression: of a JPEG its quality and chroma subsampling (see compression.py), else NOT_JPEG.
     """
@@ -78,6 +82,7 @@ class CheckedImage:
     file_sha256: str
     content_sha256: str
     verbatim: bool
+    graph_refusal: str = ""
     colour_mode: str = "RGB"
     compression: str = NOT_JPEG
 
@@ -117,17 +122,21 @@ def check_image(root: Path, parameters: PreparationParameters, candidate: Candid
             raise ImageRejectedError(
                 Reason.TOO_SMALL, f"is {width} x {height} px, smaller than {size} x {size}: images are never enlarged"
             )
+        fits = image.plain and (height, width) == (size, size)
+        # What is encoded again in any case needs no question.
+        refusal = _graph_refusal(data, image) if fits and parameters.recompress is None else ""
         return CheckedImage(
             path=candidate.path,
             source=candidate.source,
             format=image.format,
-            mislabelled=_EXTENSION_FORMATS[Path(candidate.path).suffix.lower()] != image.format,
+            mislabelled=_EXTENSION_FORMATS.get(Path(candidate.path).suffix.lower(), image.format) != image.format,
             height=height,
             width=width,
             file_bytes=len(data),
             file_sha256=hashlib.sha256(data).hexdigest(),
             content_sha256=hash_pixels(crop_pixels(image.pixels, size, parameters.crop)),
-            verbatim=image.plain and (height, width) == (size, size),
+            verbatim=fits and not refusal,
+            graph_refusal=refusal,
             colour_mode=image.colour_mode,
             compression=image.compression,
         )
@@ -170,13 +179,16 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
     image_format = sniff_format(data)
     if image_format not in FORMATS:
         raise ImageRejectedError(Reason.WRONG_TYPE, f"its content is {image_format}, not PNG, JPEG or WebP")
-    with _decoder_errors(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _decoder_errors():
+        essential = essential_png(data) if image_format == "PNG" else data
+    with _decoder_errors(), Image.open(io.BytesIO(essential), formats=FORMATS) as image:
         _check_header(image, data, image_format, pixel_limit)
-        if image_format == "PNG":
-            check_png(data)
-        elif image_format == "JPEG":
+        if image_format == "JPEG":
             check_jpeg(data)
         image.load()
+        # Pillow leaves rows black that are missing, so only a black end (or a scattered one) can be a missing one.
+        if image_format == "PNG" and (image.info.get("interlace") or not np.any(image.getpixel((-1, -1)))):
+            check_png_rows(data)
         orientation = _orientation(image)
         plain = (
             image_format in ("PNG", "JPEG")
@@ -192,6 +204,15 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
                 )
         pixels = np.asarray(upright(image, orientation))
         return DecodedImage(pixels, image_format, plain, image.mode, describe_compression(image))
+
+
+def _graph_refusal(data: bytes, image: DecodedImage) -> str:
+    """Return why the served graph's decoder does not take an image, "" if it does."""
+    try:
+        shape = decoded_shape(data, image.format == "JPEG")
+    except GraphRefusedError as error:
+        return str(error)
+    return "" if shape == image.pixels.shape else f"is decoded as {shape}, not {image.pixels.shape}"
 
 
 def hash_pixels(pixels: np.ndarray) -> str:

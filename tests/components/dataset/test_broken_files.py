@@ -196,7 +196,7 @@ def test_counts_add_up_with_rejections_duplicates_and_clutter_at_once(small_tree
 
     assert manifest.totals == {
         "found": 37, "accepted": 31, "rejected": 2, "duplicates": 1, "ignored": 3,
-        "train": 9, "eval": 6, "test": 3, "testonly": 0, "unused": 13, "mislabelled": 0,
+        "train": 9, "eval": 6, "test": 3, "testonly": 0, "unused": 13, "mislabelled": 0, "stored_again": 0,
     }  # fmt: skip
     assert manifest.sources["gan_a"]["found"] == 15
     assert manifest.duplicates == [{"path": "fake/gan_a/copy.png", "duplicate_of": "fake/gan_a/000.png"}]
