@@ -217,7 +217,7 @@ def _check_some(
 
 def _what_counts(parameters: PreparationParameters) -> dict[str, Any]:
     """Returns the parameters that decide what the dataset holds."""
-    irrelevant = {"workers", "span", "confound", "confound_limit"}
+    irrelevant = {"workers", "span", "confound", "confound_limit", "max_loss"}
     if parameters.perturb == "none":
         irrelevant.add("perturb_mode")
     return parameters.model_dump(exclude=irrelevant)
