@@ -27,8 +27,8 @@ PNG_DEPTH_BYTE = 24  # place of the bits a channel, in the header chunk, which a
 # never scaled to 16: they would be taken for black.
 LOWEST_DEEP_PEAK = 64
 UNUSED_BITS = (
-    "has 16 bits a channel but no value above 16,383, as if its values had fewer bits: scale them to 0..65,535, or send "
-    "8 bits a channel"
+    "has 16 bits a channel but no value above 16,383, as if its values had fewer bits: scale them to 0..65,535, or "
+    "send 8 bits a channel"
 )
 
 _ANIMATION = 0x02  # flag of an extended WebP header

@@ -53,8 +53,8 @@ class PreparationParameters(Parameters):
         confound: what to do if file format, JPEG compression, resolution or colour mode tells real from fake: "warn",
             "fail" before anything is written, or "off".
         confound_limit: balanced accuracy from which such a property counts, 0.5..1.
-        max_loss: share of a source's images, 0..1, above which their rejection is a failure (see losses.py). The dataset
-            does not depend on it.
+        max_loss: share of a source's images, 0..1, above which their rejection is a failure (see losses.py). The
+            dataset does not depend on it.
         train: images a source (integer) or fraction of a source's accepted images (float, 0..1) for training.
         eval: the same for evaluation during training (early stopping, thresholds).
         test: the same for the final test. Images beyond the three stay unused.

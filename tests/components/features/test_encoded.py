@@ -185,8 +185,11 @@ def deep_png(peak: int, colour: str) -> bytes:
 @pytest.mark.parametrize("colour", ["grey", "RGB", "RGBA"])
 @pytest.mark.parametrize("peak", [0, 255, 4_095, 16_383])
 def test_16_bits_that_hold_fewer_are_refused_and_not_taken_for_black(peak, colour):
-    for refused in (lambda: windows_of(encoded(RGB, "PNG"), deep_png(peak, colour)), lambda: decode(deep_png(peak, colour))):
-        with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match="no value above 16,383.*scale them"):
+    for refused in (
+        lambda: windows_of(encoded(RGB, "PNG"), deep_png(peak, colour)),
+        lambda: decode(deep_png(peak, colour)),
+    ):
+        with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match=r"no value above 16,383.*scale them"):
             refused()
 
 
