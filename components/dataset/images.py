@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from components.dataset.compression import NOT_JPEG, describe_compression
 from components.dataset.crop import crop_pixels
 from components.dataset.graph_decoder import GraphRefusedError, decoded_shape
-from components.dataset.integrity import check_jpeg, check_png_rows, essential_png
+from components.dataset.integrity import check_jpeg, check_png_rows, essential_jpeg, essential_png
 from components.dataset.parameters import PreparationParameters
 from components.dataset.tree import Candidate, Reason, Rejection, Source
 from serving.decoding import upright
@@ -34,6 +34,7 @@ _OTHER_FORMATS = (  # only to say what a file is; none of them is read
     (b"<!DO", "HTML"),
     (b"<htm", "HTML"),
 )
+_ESSENTIAL = {"PNG": essential_png, "JPEG": essential_jpeg}
 _READABLE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -180,7 +181,7 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
     if image_format not in FORMATS:
         raise ImageRejectedError(Reason.WRONG_TYPE, f"its content is {image_format}, not PNG, JPEG or WebP")
     with _decoder_errors():
-        essential = essential_png(data) if image_format == "PNG" else data
+        essential = _ESSENTIAL[image_format](data) if image_format in _ESSENTIAL else data
     with _decoder_errors(), Image.open(io.BytesIO(essential), formats=FORMATS) as image:
         _check_header(image, data, image_format, pixel_limit)
         if image_format == "JPEG":

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from components.dataset import graph_decoder
 from components.dataset.graph_decoder import GraphRefusedError, decoded_shape
 from components.dataset.images import ImageRejectedError, decode_image
-from components.dataset.integrity import essential_png
+from components.dataset.integrity import essential_jpeg, essential_png
 from components.dataset.manifest import Manifest
 from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
@@ -149,6 +149,7 @@ DAMAGED = {
     "wrong checksum of a text": chunk(b"tEXt", b"Comment\0words")[:-1] + b"\0",
     "orientation behind 100 MB": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(10**8), 9)),
     "broken orientation": chunk(b"zTXt", b"Raw profile type exif\0\0abc"),
+    "wrong checksum of an orientation": chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0")[:-1] + b"\0",
     "70 texts of 1 MB": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(10**6), 9)) * 70,
 }
 
@@ -157,6 +158,44 @@ DAMAGED = {
 def test_damaged_or_endless_metadata_never_cost_an_image(metadata):
     image = decode_image(png(noise(8), before=metadata), 10**6)
     np.testing.assert_array_equal(image.pixels, noise(8))
+
+
+DAMAGED_SEGMENTS = {
+    "short JFIF": (0xE0, b"JFIF\0\1"),
+    "short Adobe": (0xEE, b"Adobe"),
+    "short profile": (0xE2, b"ICC_PROFILE\0\1"),
+    "list of pictures without any": (0xE2, b"MPF\0MM\0*\0\0\0\x08\0\1\xb0\1\0\4\0\0\0\1\0\0\0\0"),
+    "Photoshop": (0xED, b"Photoshop 3.0\x008BIM\3\xed\0\0\xff"),
+}
+
+
+@pytest.mark.parametrize(("marker", "content"), DAMAGED_SEGMENTS.values(), ids=DAMAGED_SEGMENTS)
+def test_damaged_metadata_of_a_jpeg_never_cost_it(marker, content):
+    jpeg = encode(noise(8), "JPEG")
+    segment = struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+    image = decode_image(jpeg[:2] + segment + jpeg[2:], 10**6)
+    assert image.plain
+    assert image.compression == decode_image(jpeg, 10**6).compression
+    np.testing.assert_array_equal(image.pixels, decode_image(jpeg, 10**6).pixels)
+
+
+def test_what_a_jpeg_is_read_by_is_kept():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    options = {"exif": exif, "icc_profile": bytes(300), "comment": b"words", "subsampling": 1}
+    Image.fromarray(noise(2, SIDE, SIDE + 8)).save(stream, "JPEG", **options)
+    data = stream.getvalue()
+    assert len(essential_jpeg(data)) == len(data) - 318 - 9
+    image = decode_image(data, 10**6)
+    assert image.pixels.shape == (SIDE + 8, SIDE, 3)
+    assert "4:2:2" in image.compression
+    for odd in (b"\xff\xd8\xff", data[:30], data[:2] + b"no segment", data[:2] + b"\xff\xfe\0\1" + data[2:]):
+        assert essential_jpeg(odd) is odd
+    inks = Image.frombytes("CMYK", (SIDE, SIDE), noise(3).tobytes() + noise(4)[..., 0].tobytes())
+    stream = io.BytesIO()
+    inks.save(stream, "JPEG")
+    assert b"Adobe" in essential_jpeg(stream.getvalue())
 
 
 def test_an_ordinary_png_is_not_copied_and_its_orientation_is_kept():
