@@ -50,7 +50,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {  # name -> result, 
     "TFE_Execute": (None, (_POINTER, _POINTER, _POINTER, _POINTER)),
 }
 _NODE = re.compile(r"^\{\{[^}]*\}\}\s*")  # what some messages begin with: the operation's name in the library
-_LOADING = threading.Lock()
+_ONE_AT_A_TIME = threading.Lock()  # C's stderr is the process's
 
 Attributes = Mapping[bytes, int | bool | bytes]
 
@@ -73,11 +73,11 @@ def decoded_shape(image: bytes, is_jpeg: bool) -> tuple[int, ...]:
         GraphRefusedError: If it cannot be decoded.
         RuntimeError: If TensorFlow's library cannot be loaded.
     """
-    with _LOADING:
+    with _ONE_AT_A_TIME:
         decoder = _decoder()
-    if is_jpeg:
-        return decoder.run(b"DecodeJpeg", image, {b"channels": 3, b"dct_method": b"INTEGER_ACCURATE"})
-    return decoder.run(b"DecodeImage", image, {b"channels": 3, b"expand_animations": False})
+        if is_jpeg:
+            return decoder.run(b"DecodeJpeg", image, {b"channels": 3, b"dct_method": b"INTEGER_ACCURATE"})
+        return decoder.run(b"DecodeImage", image, {b"channels": 3, b"expand_animations": False})
 
 
 class _Decoder:
