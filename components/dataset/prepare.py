@@ -6,6 +6,7 @@ memory does not grow with the images, and the result does not depend on the numb
 directory and renamed at the end: a span is either whole or not there.
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -35,6 +36,7 @@ from components.errors import StepRefusedError
 from serving import atomic
 
 _CHECKED_AT_A_TIME = 32
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def prepare(images: Path, out: Path, parameters: PreparationParameters, progress: Progress | None = None) -> Manifest:
@@ -126,7 +128,7 @@ def _write_span(
 
 @contextmanager
 def _nothing_left(span: Path) -> Iterator[None]:
-    """Remove the directories that were made for a span that fails, and name it in errors that know no path.
+    """Remove the directories that were made for a span that fails, and name it in errors of too little room.
 
     Raises:
         OSError: If the disk is full, or a quota or the largest size of a file is reached.
@@ -138,7 +140,7 @@ def _nothing_left(span: Path) -> Iterator[None]:
         for directory in made:
             with suppress(OSError):  # of another span by now
                 directory.rmdir()
-        if not isinstance(error, OSError) or error.filename is not None:
+        if not isinstance(error, OSError) or (error.filename is not None and error.errno not in _NO_ROOM):
             raise
         raise OSError(
             f"{span}: cannot be written: {error.strerror or error}. What was written is removed again. Make room "
