@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 _LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")  # the second needs the first
 _STRING = 7  # TF_STRING
 _STRING_BYTES = 24  # sizeof(TF_TString)
@@ -31,6 +33,9 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {  # name -> result, 
     "TF_Message": (ctypes.c_char_p, (_POINTER,)),
     "TF_AllocateTensor": (_POINTER, (ctypes.c_int, _POINTER, ctypes.c_int, ctypes.c_size_t)),
     "TF_TensorData": (_POINTER, (_POINTER,)),
+    "TF_TensorByteSize": (ctypes.c_size_t, (_POINTER,)),
+    "TF_NumDims": (ctypes.c_int, (_POINTER,)),
+    "TF_Dim": (ctypes.c_int64, (_POINTER, ctypes.c_int)),
     "TF_DeleteTensor": (None, (_POINTER,)),
     "TF_StringInit": (None, (_POINTER,)),
     "TF_StringAssignView": (None, (_POINTER, ctypes.c_char_p, ctypes.c_size_t)),
@@ -39,8 +44,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {  # name -> result, 
     "TFE_NewContext": (_POINTER, (_POINTER, _POINTER)),
     "TFE_NewTensorHandle": (_POINTER, (_POINTER, _POINTER)),
     "TFE_DeleteTensorHandle": (None, (_POINTER,)),
-    "TFE_TensorHandleNumDims": (ctypes.c_int, (_POINTER, _POINTER)),
-    "TFE_TensorHandleDim": (ctypes.c_int64, (_POINTER, ctypes.c_int, _POINTER)),
+    "TFE_TensorHandleResolve": (_POINTER, (_POINTER, _POINTER)),
     "TFE_NewOp": (_POINTER, (_POINTER, ctypes.c_char_p, _POINTER)),
     "TFE_DeleteOp": (None, (_POINTER,)),
     "TFE_OpAddInput": (None, (_POINTER, _POINTER, _POINTER)),
@@ -59,7 +63,7 @@ class GraphRefusedError(Exception):
     """The graph's decoder refuses an image; the message is TensorFlow's reason."""
 
 
-def decoded_shape(image: bytes, is_jpeg: bool) -> tuple[int, ...]:
+def decode_as_graph(image: bytes, is_jpeg: bool) -> np.ndarray:
     """Decode a JPEG or a PNG with the operations and attributes of components/features/image.py.
 
     Args:
@@ -67,7 +71,7 @@ def decoded_shape(image: bytes, is_jpeg: bool) -> tuple[int, ...]:
         is_jpeg: Whether it is a JPEG.
 
     Returns:
-        Height, width and channels as decoded.
+        uint8 (height, width, 3), RGB, as stored: not turned.
 
     Raises:
         GraphRefusedError: If it cannot be decoded.
@@ -91,8 +95,8 @@ class _Decoder:
             self._context = library.TFE_NewContext(options, status)
             self._check(status)
 
-    def run(self, operation: bytes, image: bytes, attributes: Attributes) -> tuple[int, ...]:
-        """Run an operation of one string and return the shape of its result."""
+    def run(self, operation: bytes, image: bytes, attributes: Attributes) -> np.ndarray:
+        """Run an operation that makes a uint8 tensor of one string."""
         library = self._library
         with self._status() as status, contextlib.ExitStack() as owned:
             op = library.TFE_NewOp(self._context, operation, status)
@@ -115,8 +119,12 @@ class _Decoder:
                 library.TFE_Execute(op, results, ctypes.byref(count), status)
             self._check(status)
             owned.callback(library.TFE_DeleteTensorHandle, results[0])
-            dimensions = library.TFE_TensorHandleNumDims(results[0], status)
-            return tuple(library.TFE_TensorHandleDim(results[0], number, status) for number in range(dimensions))
+            decoded = library.TFE_TensorHandleResolve(results[0], status)
+            self._check(status)
+            owned.callback(library.TF_DeleteTensor, decoded)
+            shape = [library.TF_Dim(decoded, number) for number in range(library.TF_NumDims(decoded))]
+            pixels = ctypes.string_at(library.TF_TensorData(decoded), library.TF_TensorByteSize(decoded))
+            return np.frombuffer(pixels, np.uint8).reshape(shape)
 
     def _set(self, op: int, name: bytes, value: int | bool | bytes) -> None:
         if isinstance(value, bytes):

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from components.dataset.compression import NOT_JPEG, describe_compression
 from components.dataset.crop import crop_pixels
-from components.dataset.graph_decoder import GraphRefusedError, decoded_shape
-from components.dataset.integrity import check_jpeg, check_png_rows, essential_jpeg, essential_png
+from components.dataset.graph_decoder import GraphRefusedError, decode_as_graph
+from components.dataset.integrity import check_jpeg, check_png_rows, essential_jpeg, essential_kinds, essential_png
 from components.dataset.parameters import PreparationParameters
 from components.dataset.tree import Candidate, Reason, Rejection, Source
 from serving.decoding import upright
@@ -35,6 +36,9 @@ _OTHER_FORMATS = (  # only to say what a file is; none of them is read
     (b"<htm", "HTML"),
 )
 _ESSENTIAL = {"PNG": essential_png, "JPEG": essential_jpeg}
+_BARE_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
+_BARE_PNG_KINDS = {b"IHDR", b"IDAT", b"IEND"}
+_BARE_PNG_MODES = {b"\0": "L", b"\2": "RGB"}  # by colour type
 _READABLE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -116,7 +120,8 @@ def check_image(root: Path, parameters: PreparationParameters, candidate: Candid
     """
     try:
         data = read_file(root / candidate.path, parameters.max_image_bytes)
-        image = decode_image(data, parameters.max_image_pixels)
+        bare = _decode_bare_png(data, parameters)
+        image = bare or decode_image(data, parameters.max_image_pixels)
         height, width = image.pixels.shape[:2]
         size = parameters.size
         if min(height, width) < size:
@@ -125,7 +130,7 @@ def check_image(root: Path, parameters: PreparationParameters, candidate: Candid
             )
         fits = image.plain and (height, width) == (size, size)
         # What is encoded again in any case needs no question.
-        refusal = _graph_refusal(data, image) if fits and parameters.recompress is None else ""
+        refusal = _graph_refusal(data, image) if fits and not bare and parameters.recompress is None else ""
         return CheckedImage(
             path=candidate.path,
             source=candidate.source,
@@ -207,10 +212,32 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
         return DecodedImage(pixels, image_format, plain, image.mode, describe_compression(image))
 
 
+def _decode_bare_png(data: bytes, parameters: PreparationParameters) -> DecodedImage | None:
+    """Decode a PNG of the dataset's size that holds nothing but a header and RGB or grey pixels of 8 bits.
+
+    Nothing in such a file turns or hides pixels, and PNG is lossless. So the graph's decoder, which has to be asked
+    anyway, gives the pixels as well.
+
+    Returns:
+        The image; None for any other file, and for one that the graph's decoder does not take.
+    """
+    side = struct.pack(">I", parameters.size)
+    is_asked = parameters.recompress is None and parameters.size**2 <= parameters.max_image_pixels
+    if not is_asked or data[:25] != _BARE_PNG_START + side + side + b"\x08" or data[25:26] not in _BARE_PNG_MODES:
+        return None
+    try:
+        if not essential_kinds(data) <= _BARE_PNG_KINDS:
+            return None
+        pixels = decode_as_graph(data, is_jpeg=False)
+    except (ValueError, GraphRefusedError):
+        return None
+    return DecodedImage(pixels, "PNG", True, _BARE_PNG_MODES[data[25:26]], NOT_JPEG)
+
+
 def _graph_refusal(data: bytes, image: DecodedImage) -> str:
     """Return why the served graph's decoder does not take an image, "" if it does."""
     try:
-        shape = decoded_shape(data, image.format == "JPEG")
+        shape = decode_as_graph(data, image.format == "JPEG").shape
     except GraphRefusedError as error:
         return str(error)
     return "" if shape == image.pixels.shape else f"is decoded as {shape}, not {image.pixels.shape}"

@@ -70,6 +70,11 @@ def essential_png(data: bytes) -> bytes:
     return data if is_all else b"".join(kept)
 
 
+def essential_kinds(data: bytes) -> set[bytes]:
+    """Return the types of the chunks that `essential_png` keeps; it raises as that does."""
+    return {kind for _, kind, _ in _png_chunks(essential_png(data))}
+
+
 def check_png_rows(data: bytes) -> None:
     """Inflate a PNG's pixel stream, a part at a time, and count its bytes.
 

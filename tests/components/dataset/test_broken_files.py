@@ -281,6 +281,7 @@ def test_whatever_a_decoder_raises_is_a_rejection(small_tree, tmp_path, monkeypa
         raise MemoryError
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_end", explode)
+    monkeypatch.setattr("components.dataset.images._decode_bare_png", lambda *_: None)
     (small_tree / "real" / "real_a" / "photo.jpg").write_bytes(JPEG)
     (small_tree / "fake" / "gan_a" / "image.jpg").write_bytes(save(rgb(seed=14), "JPEG"))
     manifest = prepare(small_tree, tmp_path / "out", PreparationParameters(size=SIDE))

@@ -109,6 +109,7 @@ def test_the_same_seed_makes_the_same_files():
 
 def test_without_the_check_the_corpus_finds_files_that_only_pillow_reads(tmp_path, monkeypatch):
     monkeypatch.setattr("components.dataset.images._graph_refusal", lambda *_: "")
+    monkeypatch.setattr("components.dataset.images._decode_bare_png", lambda *_: None)
     for image_format in ("png", "jpg"):
         root = tmp_path / image_format
         kinds = write_tree(root / "images", image_format, 200)

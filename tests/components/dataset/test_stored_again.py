@@ -11,12 +11,13 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from components.dataset import graph_decoder
-from components.dataset.graph_decoder import GraphRefusedError, decoded_shape
-from components.dataset.images import ImageRejectedError, decode_image
+from components.dataset.graph_decoder import GraphRefusedError, decode_as_graph
+from components.dataset.images import ImageRejectedError, check_image, decode_image
 from components.dataset.integrity import essential_jpeg, essential_png
 from components.dataset.manifest import Manifest
 from components.dataset.parameters import PreparationParameters
 from components.dataset.prepare import prepare
+from components.dataset.tree import Candidate, Source
 from components.examples import names
 from components.examples.records import RecordWriter
 from tests.support.images import encode, noise
@@ -108,7 +109,7 @@ def test_cropped_and_recompressed_images_are_encoded_again_in_any_case(small_tre
     def unexpected(*_):
         raise AssertionError("the graph's decoder was asked")
 
-    monkeypatch.setattr("components.dataset.images.decoded_shape", unexpected)
+    monkeypatch.setattr("components.dataset.images.decode_as_graph", unexpected)
     (small_tree / "fake" / "gan_a" / "lossless.jpg").write_bytes(REFUSED_BY_THE_GRAPH["lossless.jpg"][0])
     manifest = prepare(small_tree, tmp_path / "out", PreparationParameters(size=SIDE, recompress=90))
     assert manifest.totals["stored_again"] == 0
@@ -208,13 +209,27 @@ def test_an_ordinary_png_is_not_copied_and_its_orientation_is_kept():
 
 
 def test_the_graphs_decoder_answers_without_python_tensorflow_and_without_a_word(capfd):
-    assert decoded_shape(encode(noise(1)), is_jpeg=False) == (SIDE, SIDE, 3)
-    assert decoded_shape(encode(noise(1), "JPEG"), is_jpeg=True) == (SIDE, SIDE, 3)
+    assert decode_as_graph(encode(noise(1)), is_jpeg=False).shape == (SIDE, SIDE, 3)
+    assert decode_as_graph(encode(noise(1), "JPEG"), is_jpeg=True).shape == (SIDE, SIDE, 3)
     with pytest.raises(GraphRefusedError, match="Invalid JPEG"):
-        decoded_shape(REFUSED_BY_THE_GRAPH["lossless.jpg"][0], is_jpeg=True)
+        decode_as_graph(REFUSED_BY_THE_GRAPH["lossless.jpg"][0], is_jpeg=True)
     jpeg = encode(noise(1), "JPEG")
-    decoded_shape(jpeg[:-60] + bytes(20) + jpeg[-40:], is_jpeg=True)  # libjpeg warns
+    decode_as_graph(jpeg[:-60] + bytes(20) + jpeg[-40:], is_jpeg=True)  # libjpeg warns
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_of_a_bare_png_the_graphs_pixels_are_pillows(grey, interlaced, tmp_path, monkeypatch):
+    data = encode(noise(6)[..., 0]) if grey else png(noise(6), interlaced=interlaced)
+    (tmp_path / "a.png").write_bytes(data)
+    candidate = Candidate("a.png", Source("gan_a", "fake/gan_a", 1, False))
+    bare = check_image(tmp_path, PreparationParameters(size=SIDE), candidate)
+    monkeypatch.setattr("components.dataset.images._decode_bare_png", lambda *_: None)
+    by_pillow = check_image(tmp_path, PreparationParameters(size=SIDE), candidate)
+    assert bare == by_pillow
+    assert bare.verbatim
+    assert bare.colour_mode == ("L" if grey else "RGB")
 
 
 def test_a_missing_library_is_named(monkeypatch):
@@ -222,7 +237,7 @@ def test_a_missing_library_is_named(monkeypatch):
     graph_decoder._decoder.cache_clear()
     try:
         with pytest.raises(RuntimeError, match=r"tensorflow: TensorFlow's C interface cannot be loaded .*libnothing"):
-            decoded_shape(encode(noise(1)), is_jpeg=False)
+            decode_as_graph(encode(noise(1)), is_jpeg=False)
     finally:
         graph_decoder._decoder.cache_clear()
 
