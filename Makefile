@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
-.PHONY: help setup demo test test-fast bench bench-short conformance image lint format lock
+.PHONY: help setup demo test test-fast test-long bench bench-short conformance image lint format lock
 
 # One process a core; a file's tests stay together, because they share costly fixtures.
 SIDE_BY_SIDE = -n $(shell nproc) --dist loadfile
@@ -8,6 +8,7 @@ help:
 	@echo "make demo       from nothing to a pushed servable that answers by gRPC and REST"
 	@echo "make test       lint, types and all tests"
 	@echo "make test-fast  the tests without whole-pipeline runs"
+	@echo "make test-long  preparation against the served graph, with 20,000 odd and damaged files of each format"
 	@echo "make bench      speed and scale against the published method's way: a table (about 16 minutes)"
 	@echo "make bench-short the same rows from fewer images (about 3.5 minutes)"
 	@echo "make conformance ADDRESS=HOST:8500 REST=http://HOST:8501 [MODEL=NAME]"
@@ -45,6 +46,9 @@ test: lint
 
 test-fast: setup
 	.venv/bin/pytest -m "not e2e" $(SIDE_BY_SIDE)
+
+test-long: setup
+	.venv/bin/pytest tests/components/dataset/test_mutated_files.py --mutations 20000
 
 conformance: setup
 	.venv/bin/pytest tests/conformance $(if $(ADDRESS),--grpc-address $(ADDRESS)) $(if $(REST),--rest-address $(REST)) \

@@ -37,7 +37,10 @@ def decode(encoded: bytes) -> Image.Image:
     Raises:
         ValueError: if the graph refuses the image, or it is damaged.
     """
-    return upright(open_image(encoded), images.orientation_of(encoded))
+    image = upright(open_image(encoded), images.orientation_of(encoded))
+    if images.is_deep_png(encoded) and np.asarray(image).max() < images.LOWEST_DEEP_PEAK:
+        raise ValueError(f"cannot be decoded: {images.UNUSED_BITS}")
+    return image
 
 
 def open_image(encoded: bytes) -> Image.Image:

@@ -22,6 +22,15 @@ _SIGNATURES = (
 # Shorter than this, no format has room for a single pixel.
 _MINIMUM_BYTES = 12
 
+PNG_DEPTH_BYTE = 24  # place of the bits a channel, in the header chunk, which always comes first
+# Of 16 bits a channel the high byte counts. Where the largest is below this, the values are of 8 to 14 bits and were
+# never scaled to 16: they would be taken for black.
+LOWEST_DEEP_PEAK = 64
+UNUSED_BITS = (
+    "has 16 bits a channel but no value above 16,383, as if its values had fewer bits: scale them to 0..65,535, or "
+    "send 8 bits a channel"
+)
+
 _ANIMATION = 0x02  # flag of an extended WebP header
 _BIT_FIELDS = 3  # a BMP's compression: the channels lie where masks say
 _USUAL_MASKS = b"\x00\x00\xff\x00\x00\xff\x00\x00"  # of red and green, which leaves blue the first byte
@@ -126,6 +135,11 @@ def size_of(image: bytes) -> tuple[int, int] | None:
     except struct.error:
         return None
     return size
+
+
+def is_deep_png(image: bytes) -> bool:
+    """Return whether an encoded image is a PNG of 16 bits a channel."""
+    return format_of(image) == "PNG" and image[PNG_DEPTH_BYTE : PNG_DEPTH_BYTE + 1] == b"\x10"
 
 
 def orientation_of(image: bytes) -> int:

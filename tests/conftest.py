@@ -19,6 +19,9 @@ SPANS = {1: (24, 9, 8), 2: (6, 4, 4)}  # span -> images of each source in train,
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Where tests/conformance finds the server to check. Here, because pytest reads options from no folder below."""
+    parser.addoption(
+        "--mutations", type=int, default=300, metavar="N", help="mutated image files a format (default: 300)"
+    )
     group = parser.getgroup("conformance", "the server that tests/conformance checks; without one it starts its own")
     group.addoption("--grpc-address", metavar="HOST:PORT", help="gRPC address of a running server")
     group.addoption("--rest-address", metavar="URL", help="REST address of a running server, http://HOST:PORT")

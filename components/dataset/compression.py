@@ -5,7 +5,9 @@ Both tell where a file comes from.
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 from PIL import Image
 
 from serving.request_log.jpeg_quality import nearest_quality, standard_tables, used_tables
@@ -34,14 +36,20 @@ def describe_compression(image: Image.Image) -> str:
     used = used_tables(image)
     if not used:
         return NOT_JPEG
+    quality = _name_quality(tuple(table.tobytes() for table in used))
+    return f"{quality}, {_sampling(getattr(image, 'layer', ()))}"
+
+
+@lru_cache(maxsize=256)  # the files of a source mostly have the same tables
+def _name_quality(tables: tuple[bytes, ...]) -> str:
+    """Name the quality of quantization tables (int64, row by row), that of luma first."""
+    used = [np.frombuffer(table, np.int64) for table in tables]
     quality = nearest_quality(used[0])
     exact = all((table == standard).all() for table, standard in zip(used, standard_tables(quality), strict=False))
     if exact and len(used) <= 2:
-        name = f"quality {quality}"
-    else:
-        digest = hashlib.sha256(repr([table.tolist() for table in used]).encode()).hexdigest()[:8]
-        name = f"about quality {quality} (tables {digest})"
-    return f"{name}, {_sampling(getattr(image, 'layer', ()))}"
+        return f"quality {quality}"
+    digest = hashlib.sha256(repr([table.tolist() for table in used]).encode()).hexdigest()[:8]
+    return f"about quality {quality} (tables {digest})"
 
 
 def _sampling(layers: Sequence[tuple[int, int, int, int]]) -> str:

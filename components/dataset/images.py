@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from components.dataset.compression import NOT_JPEG, describe_compression
 from components.dataset.crop import crop_pixels
-from components.dataset.integrity import check_jpeg, check_png
+from components.dataset.graph_decoder import GraphRefusedError, decode_as_graph
+from components.dataset.integrity import check_jpeg, check_png_rows, essential_jpeg, essential_kinds, essential_png
 from components.dataset.parameters import PreparationParameters
 from components.dataset.tree import Candidate, Reason, Rejection, Source
 from serving.decoding import upright
@@ -33,6 +35,10 @@ _OTHER_FORMATS = (  # only to say what a file is; none of them is read
     (b"<!DO", "HTML"),
     (b"<htm", "HTML"),
 )
+_ESSENTIAL = {"PNG": essential_png, "JPEG": essential_jpeg}
+_BARE_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
+_BARE_PNG_KINDS = {b"IHDR", b"IDAT", b"IEND"}
+_BARE_PNG_MODES = {b"\0": "L", b"\2": "RGB"}  # by colour type
 _READABLE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
@@ -63,7 +69,10 @@ class CheckedImage:
         file_bytes: size of the file.
         file_sha256: of the file, hexadecimal.
         content_sha256: of the pixels that are kept (after cropping, before any perturbation), hexadecimal.
-        verbatim: the file's own bytes can be stored: PNG or JPEG, 8 bits, RGB or grey, upright, of the size already.
+        verbatim: the file's own bytes can be stored: PNG or JPEG, 8 bits, RGB or grey, upright, of the size already,
+            and the served graph's decoder takes them.
+        graph_refusal: why the served graph's decoder does not take a file that is fit for storing otherwise; such an
+            image is stored again, as PNG. "" for all others.
         colour_mode: Pillow's name of the file's mode: L, RGB, P and so on.
         compression: of a JPEG its quality and chroma subsampling (see compression.py), else NOT_JPEG.
     """
@@ -78,6 +87,7 @@ class CheckedImage:
     file_sha256: str
     content_sha256: str
     verbatim: bool
+    graph_refusal: str = ""
     colour_mode: str = "RGB"
     compression: str = NOT_JPEG
 
@@ -110,13 +120,17 @@ def check_image(root: Path, parameters: PreparationParameters, candidate: Candid
     """
     try:
         data = read_file(root / candidate.path, parameters.max_image_bytes)
-        image = decode_image(data, parameters.max_image_pixels)
+        bare = _decode_bare_png(data, parameters)
+        image = bare or decode_image(data, parameters.max_image_pixels)
         height, width = image.pixels.shape[:2]
         size = parameters.size
         if min(height, width) < size:
             raise ImageRejectedError(
                 Reason.TOO_SMALL, f"is {width} x {height} px, smaller than {size} x {size}: images are never enlarged"
             )
+        fits = image.plain and (height, width) == (size, size)
+        # What is encoded again in any case needs no question.
+        refusal = _graph_refusal(data, image) if fits and not bare and parameters.recompress is None else ""
         return CheckedImage(
             path=candidate.path,
             source=candidate.source,
@@ -127,7 +141,8 @@ def check_image(root: Path, parameters: PreparationParameters, candidate: Candid
             file_bytes=len(data),
             file_sha256=hashlib.sha256(data).hexdigest(),
             content_sha256=hash_pixels(crop_pixels(image.pixels, size, parameters.crop)),
-            verbatim=image.plain and (height, width) == (size, size),
+            verbatim=fits and not refusal,
+            graph_refusal=refusal,
             colour_mode=image.colour_mode,
             compression=image.compression,
         )
@@ -170,13 +185,16 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
     image_format = sniff_format(data)
     if image_format not in FORMATS:
         raise ImageRejectedError(Reason.WRONG_TYPE, f"its content is {image_format}, not PNG, JPEG or WebP")
-    with _decoder_errors(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _decoder_errors():
+        essential = _ESSENTIAL[image_format](data) if image_format in _ESSENTIAL else data
+    with _decoder_errors(), Image.open(io.BytesIO(essential), formats=FORMATS) as image:
         _check_header(image, data, image_format, pixel_limit)
-        if image_format == "PNG":
-            check_png(data)
-        elif image_format == "JPEG":
+        if image_format == "JPEG":
             check_jpeg(data)
         image.load()
+        # Pillow leaves rows black that are missing, so only a black end (or a scattered one) can be a missing one.
+        if image_format == "PNG" and (image.info.get("interlace") or not np.any(image.getpixel((-1, -1)))):
+            check_png_rows(data)
         orientation = _orientation(image)
         plain = (
             image_format in ("PNG", "JPEG")
@@ -192,6 +210,37 @@ def decode_image(data: bytes, pixel_limit: int) -> DecodedImage:
                 )
         pixels = np.asarray(upright(image, orientation))
         return DecodedImage(pixels, image_format, plain, image.mode, describe_compression(image))
+
+
+def _decode_bare_png(data: bytes, parameters: PreparationParameters) -> DecodedImage | None:
+    """Decode a PNG of the dataset's size that holds nothing but a header and RGB or grey pixels of 8 bits.
+
+    Nothing in such a file turns or hides pixels, and PNG is lossless. So the graph's decoder, which has to be asked
+    anyway, gives the pixels as well.
+
+    Returns:
+        The image; None for any other file, and for one that the graph's decoder does not take.
+    """
+    side = struct.pack(">I", parameters.size)
+    is_asked = parameters.recompress is None and parameters.size**2 <= parameters.max_image_pixels
+    if not is_asked or data[:25] != _BARE_PNG_START + side + side + b"\x08" or data[25:26] not in _BARE_PNG_MODES:
+        return None
+    try:
+        if not essential_kinds(data) <= _BARE_PNG_KINDS:
+            return None
+        pixels = decode_as_graph(data, is_jpeg=False)
+    except (ValueError, GraphRefusedError):
+        return None
+    return DecodedImage(pixels, "PNG", True, _BARE_PNG_MODES[data[25:26]], NOT_JPEG)
+
+
+def _graph_refusal(data: bytes, image: DecodedImage) -> str:
+    """Return why the served graph's decoder does not take an image, "" if it does."""
+    try:
+        shape = decode_as_graph(data, image.format == "JPEG").shape
+    except GraphRefusedError as error:
+        return str(error)
+    return "" if shape == image.pixels.shape else f"is decoded as {shape}, not {image.pixels.shape}"
 
 
 def hash_pixels(pixels: np.ndarray) -> str:

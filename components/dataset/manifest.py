@@ -21,6 +21,7 @@ _OLDER_FORMATS: dict[int, dict[str, Any]] = {1: {"confounds": {}}}
 
 _FATES = ("accepted", "rejected", "duplicates", "ignored")
 _USES = (*SPLITS, "unused")
+_NOTED = ("mislabelled", "stored_again")
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class Manifest:
         digest: SHA-256 over content and split of every image in the dataset.
         totals: found = accepted + rejected + duplicates + ignored; accepted = train + eval + test + testonly + unused.
         sources: the same counts for each source, with `class`, `label`, `trained` (false for test-only sources),
-            `mislabelled` (accepted though extension and content disagree), and of accepted images `formats`
-            ({"PNG": n}) and `sizes` ({"256x256": n}: width x height as given).
+            `mislabelled` (accepted though extension and content disagree), `stored_again` (encoded again as PNG, since
+            the served graph's decoder does not take the file), and of accepted images `formats` ({"PNG": n}) and
+            `sizes` ({"256x256": n}: width x height as given).
         splits: for each split its `images`, `bytes`, `shards` (file names) and `sources` ({name: images}).
         perturbed: how often each perturbation was applied.
         bytes: `given` (accepted files as they came), `encoded_images` (as stored), `dataset` (the shards).
@@ -53,7 +55,7 @@ class Manifest:
         duplicates: {"path", "duplicate_of"} of each image whose pixels another has.
         ignored: paths of hidden files and clutter.
         images: for each split {"path", "source", "sha256"} of its images; the hash is that of the pixels before any
-            perturbation.
+            perturbation. An image that was stored again has the decoder's reason as "stored_again".
         confounds: what tells real from fake beside the picture: `figures` (see components.dataset.confounds), the
             `action` and `limit` that were asked for, and the sentences that follow: `warnings` (also among the
             dataset's) and `notes` (masked by recompression).
@@ -223,6 +225,8 @@ def count_sources(
             sizes[name][f"{image.width}x{image.height}"] += 1
             if image.mislabelled:
                 count(name, "mislabelled")
+            if image.graph_refusal and use in SPLITS:
+                count(name, "stored_again")
 
     sources = {}
     for source in tree.sources:
@@ -231,13 +235,13 @@ def count_sources(
             "class": "fake" if source.label == FAKE_LABEL else "real",
             "label": source.label,
             "trained": not source.testonly,
-            **{what: counts[what] for what in ("found", *_FATES, *_USES, "mislabelled")},
+            **{what: counts[what] for what in ("found", *_FATES, *_USES, *_NOTED)},
             "formats": dict(sorted(formats[source.name].items())),
             "sizes": dict(sorted(sizes[source.name].items())),
         }
         _check_sums(source.directory, counts)
     _check_sums("all sources", totals)
-    return {what: totals[what] for what in ("found", *_FATES, *_USES, "mislabelled")}, sources
+    return {what: totals[what] for what in ("found", *_FATES, *_USES, *_NOTED)}, sources
 
 
 def _check_sums(name: str, counts: Mapping[str, int]) -> None:

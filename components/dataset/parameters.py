@@ -20,6 +20,7 @@ PILLOW_PIXEL_LIMIT = 178_956_970
 _LEGACY_SEED_LIMIT = 2**32 - 1
 _BEST_JPEG_QUALITY = 100
 _CONFOUND_LIMIT = 0.75
+_LOSS_LIMIT = 0.1
 
 
 class ConfoundParameters(Parameters):
@@ -52,6 +53,8 @@ class PreparationParameters(Parameters):
         confound: what to do if file format, JPEG compression, resolution or colour mode tells real from fake: "warn",
             "fail" before anything is written, or "off".
         confound_limit: balanced accuracy from which such a property counts, 0.5..1.
+        max_loss: share of a source's images, 0..1, above which their rejection is a failure (see losses.py). The
+            dataset does not depend on it.
         train: images a source (integer) or fraction of a source's accepted images (float, 0..1) for training.
         eval: the same for evaluation during training (early stopping, thresholds).
         test: the same for the final test. Images beyond the three stay unused.
@@ -75,6 +78,7 @@ class PreparationParameters(Parameters):
     recompress: Recompression | None = None
     confound: ConfoundAction = "warn"
     confound_limit: float = Field(default=_CONFOUND_LIMIT, ge=0.5, le=1.0)
+    max_loss: float = Field(default=_LOSS_LIMIT, ge=0.0, le=1.0)
     train: int | float = 0.6
     eval: int | float = 0.2
     test: int | float = 0.2

@@ -1,5 +1,6 @@
 """Runs one function over many tasks, in order, in several processes, with bounded memory."""
 
+import contextlib
 import multiprocessing
 import os
 from collections import deque
@@ -21,13 +22,31 @@ def useful_workers(files: int, workers: int) -> int:
     return workers if files >= _FEWEST_FOR_A_POOL else 1
 
 
-def ordered_map(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+@contextlib.contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Provide worker processes for several calls of `ordered_map`; None if one process is enough."""
+    if workers <= 1:
+        yield None
+        return
+    # "spawn": the caller may hold threads (progress bars, TensorFlow, gRPC), which do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _one_thread_a_process) as executor:
+        yield executor
+
+
+def ordered_map(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    workers: int,
+    executor: ProcessPoolExecutor | None = None,
+) -> Iterator[Result]:
     """Yields function(task) for each task, in the order of the tasks whatever the number of workers.
 
     Args:
         function: a function of a module (worker processes import it), or a functools.partial of one.
         tasks: the arguments.
         workers: processes; with 1, or a single task, everything runs in this process.
+        executor: worker processes of `worker_pool` that exist already; None starts some for these tasks.
 
     Raises:
         concurrent.futures.process.BrokenProcessPool: if a worker process was killed, e.g. for lack of memory.
@@ -35,21 +54,27 @@ def ordered_map(function: Callable[[Task], Result], tasks: Sequence[Task], worke
     """
     if workers <= 1 or len(tasks) <= 1:
         yield from map(function, tasks)
-        return
-    # "spawn": the caller may hold threads (progress bars, TensorFlow, gRPC), which do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, _one_thread_a_process) as executor:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for task in tasks:
-                if len(waiting) >= _AHEAD * workers:
-                    yield waiting.popleft().result()
-                waiting.append(executor.submit(function, task))
-            while waiting:
+    elif executor is None:
+        with worker_pool(min(workers, len(tasks))) as started:
+            yield from ordered_map(function, tasks, workers, started)
+    else:
+        yield from _submitted(function, tasks, workers, executor)
+
+
+def _submitted(
+    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, executor: ProcessPoolExecutor
+) -> Iterator[Result]:
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            if len(waiting) >= _AHEAD * workers:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+            waiting.append(executor.submit(function, task))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _one_thread_a_process() -> None:

@@ -6,8 +6,11 @@ memory does not grow with the images, and the result does not depend on the numb
 directory and renamed at the end: a span is either whole or not there.
 """
 
+import errno
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +27,7 @@ from components.dataset.manifest import (
     digest_of_splits,
 )
 from components.dataset.parameters import PreparationParameters
-from components.dataset.pool import Progress, chunks, ordered_map, useful_workers
+from components.dataset.pool import Progress, chunks, ordered_map, useful_workers, worker_pool
 from components.dataset.reference_splits import assign_reference_splits
 from components.dataset.shards import write_splits
 from components.dataset.splits import SPLITS, TRAINED_SPLITS, assign_splits, drop_duplicates
@@ -33,6 +36,7 @@ from components.errors import StepRefusedError
 from serving import atomic
 
 _CHECKED_AT_A_TIME = 32
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def prepare(images: Path, out: Path, parameters: PreparationParameters, progress: Progress | None = None) -> Manifest:
@@ -56,6 +60,7 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
         ValueError: if the tree lacks a class, a source cannot fill the splits asked for, or the span exists and was
             made of something else.
         RuntimeError: if files change while they are being read.
+        OSError: if the span cannot be written; its directory is named, and nothing is left there.
         StepRefusedError: if something beside the picture tells real from fake and parameters.confound is "fail".
     """
     span = out / f"span-{parameters.span}"
@@ -64,20 +69,31 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
     tree = scan_tree(images)
     if span.exists():
         return _existing_span(span, tree, parameters)
+    with worker_pool(useful_workers(len(tree.candidates), parameters.workers)) as executor:
+        return _write_span(span, tree, parameters, executor, progress)
 
-    checked, rejections, hashes = _check_images(tree, parameters, progress)
+
+def _write_span(
+    span: Path,
+    tree: Tree,
+    parameters: PreparationParameters,
+    executor: ProcessPoolExecutor | None,
+    progress: Progress | None,
+) -> Manifest:
+    """Check all images, write the span, and return its manifest."""
+    checked, rejections, hashes = _check_images(tree, parameters, executor, progress)
     kept, duplicates, conflicts = drop_duplicates(checked)
     rejections = sorted((*tree.rejections, *rejections, *conflicts), key=lambda item: item.path)
     try:
         assign = assign_reference_splits if parameters.split_order == "reference" else assign_splits
         splits = assign(kept, parameters)
     except ValueError as error:
-        raise ValueError(f"{images}: {error} {_most_common_reasons(rejections)}".rstrip()) from None
+        raise ValueError(f"{tree.root}: {error} {_most_common_reasons(rejections)}".rstrip()) from None
     confounds = _report_confounds(_measure_confounds(splits), parameters)
     totals, sources = count_sources(tree, rejections, [duplicate for duplicate, _ in duplicates], splits)
 
-    with atomic.create_directory(span, sole_writer=True) as unfinished:
-        written, encoded_bytes, perturbed = write_splits(images, unfinished, splits, parameters, progress)
+    with _nothing_left(span), atomic.create_directory(span, sole_writer=True) as unfinished:
+        written, encoded_bytes, perturbed = write_splits(tree.root, unfinished, splits, parameters, executor, progress)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             span=parameters.span,
@@ -100,10 +116,7 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
             ],
             ignored=sorted(item.path for item in tree.ignored),
             images={
-                name: [
-                    {"path": image.path, "source": image.source.name, "sha256": image.content_sha256}
-                    for image in sorted(splits[name], key=lambda image: image.path)
-                ]
+                name: [_describe_image(image) for image in sorted(splits[name], key=lambda image: image.path)]
                 for name in SPLITS
             },
             confounds=confounds,
@@ -111,6 +124,34 @@ def prepare(images: Path, out: Path, parameters: PreparationParameters, progress
         )
         manifest.save(unfinished)
     return manifest
+
+
+@contextmanager
+def _nothing_left(span: Path) -> Iterator[None]:
+    """Remove the directories that were made for a span that fails, and name it in errors of too little room.
+
+    Raises:
+        OSError: If the disk is full, or a quota or the largest size of a file is reached.
+    """
+    made = [directory for directory in span.parents if not directory.exists()]
+    try:
+        yield
+    except BaseException as error:
+        for directory in made:
+            with suppress(OSError):  # of another span by now
+                directory.rmdir()
+        if not isinstance(error, OSError) or (error.filename is not None and error.errno not in _NO_ROOM):
+            raise
+        raise OSError(
+            f"{span}: cannot be written: {error.strerror or error}. What was written is removed again. Make room "
+            "there, or choose another directory."
+        ) from error
+
+
+def _describe_image(image: CheckedImage) -> dict[str, str]:
+    """Return the entry of Manifest.images."""
+    entry = {"path": image.path, "source": image.source.name, "sha256": image.content_sha256}
+    return {**entry, "stored_again": image.graph_refusal} if image.graph_refusal else entry
 
 
 def _existing_span(span: Path, tree: Tree, parameters: PreparationParameters) -> Manifest:
@@ -137,7 +178,10 @@ def _existing_span(span: Path, tree: Tree, parameters: PreparationParameters) ->
 
 
 def _check_images(
-    tree: Tree, parameters: PreparationParameters, progress: Progress | None
+    tree: Tree,
+    parameters: PreparationParameters,
+    executor: ProcessPoolExecutor | None,
+    progress: Progress | None,
 ) -> tuple[list[CheckedImage], list[Rejection], dict[str, str]]:
     """First pass: returns usable images, rejections, and each candidate's file hash (or why it was not read)."""
     checked: list[CheckedImage] = []
@@ -145,8 +189,8 @@ def _check_images(
     hashes: dict[str, str] = {}
     done = 0
     task = partial(_check_some, tree.root, parameters)
-    workers = useful_workers(len(tree.candidates), parameters.workers)
-    for results in ordered_map(task, chunks(tree.candidates, _CHECKED_AT_A_TIME), workers):
+    workers = parameters.workers if executor else 1
+    for results in ordered_map(task, chunks(tree.candidates, _CHECKED_AT_A_TIME), workers, executor):
         for result, file_hash in results:
             hashes[result.path] = file_hash
             if isinstance(result, CheckedImage):
@@ -175,7 +219,7 @@ def _check_some(
 
 def _what_counts(parameters: PreparationParameters) -> dict[str, Any]:
     """Returns the parameters that decide what the dataset holds."""
-    irrelevant = {"workers", "span", "confound", "confound_limit"}
+    irrelevant = {"workers", "span", "confound", "confound_limit", "max_loss"}
     if parameters.perturb == "none":
         irrelevant.add("perturb_mode")
     return parameters.model_dump(exclude=irrelevant)

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from components.dataset.encoding import encode_alike, encode_png
 from components.dataset.images import CheckedImage, decode_image, hash_pixels
 from components.dataset.parameters import PreparationParameters
 from components.dataset.perturbations import Perturbation, apply_perturbations, draw_perturbations
-from components.dataset.pool import Progress, chunks, ordered_map, useful_workers
+from components.dataset.pool import Progress, chunks, ordered_map
 from components.dataset.reference_perturbations import apply_reference, draw_reference, reference_stream
 from components.dataset.seeds import stream
 from components.dataset.splits import SPLITS
@@ -39,6 +40,7 @@ def write_splits(
     directory: Path,
     splits: dict[str, list[CheckedImage]],
     parameters: PreparationParameters,
+    executor: ProcessPoolExecutor | None,
     progress: Progress | None,
 ) -> tuple[dict[str, dict[str, Any]], int, dict[str, int]]:
     """Write the shards of all splits, each image read again in the order of the records.
@@ -48,6 +50,7 @@ def write_splits(
         directory: Directory of the span, which gets a directory per split.
         splits: Images by split, in the order of the records.
         parameters: How to crop, perturb and encode.
+        executor: Worker processes; None works in this one.
         progress: Called with (done, total, description).
 
     Returns:
@@ -60,11 +63,11 @@ def write_splits(
     written: dict[str, dict[str, Any]] = {}
     encoded_bytes, done = 0, 0
     perturbed: Counter[str] = Counter()
-    # One stream of records over all splits, so that the pool of workers is started once.
+    # One stream of records over all splits, so that workers never wait for the end of a split.
     order = [image for name in SPLITS for image in splits[name]]
     tasks = chunks(order, _WRITTEN_AT_A_TIME)
     task = partial(_encode_some, root, parameters)
-    batches = ordered_map(task, tasks, useful_workers(len(order), parameters.workers))
+    batches = ordered_map(task, tasks, parameters.workers if executor else 1, executor)
     records = (record for batch in batches for record in batch)
     for name in SPLITS:
         (directory / name).mkdir()
@@ -101,7 +104,10 @@ def _encode(root: Path, parameters: PreparationParameters, image: CheckedImage) 
     Raises:
         RuntimeError: if the file is not what the first pass saw.
     """
-    data = (root / image.path).read_bytes()
+    try:
+        data = (root / image.path).read_bytes()
+    except OSError as error:
+        raise RuntimeError(f"{root / image.path}: cannot be read any more: {error.strerror}. Run again.") from error
     if hashlib.sha256(data).hexdigest() != image.file_sha256:
         raise RuntimeError(f"{root / image.path}: changed while the dataset was being written. Run again.")
     perturbations, perturb = _draw_perturbations(parameters, image.path)
@@ -138,6 +144,8 @@ def _draw_perturbations(
     parameters: PreparationParameters, path: str
 ) -> tuple[tuple[Perturbation, ...], Callable[[np.ndarray], np.ndarray]]:
     """Draws an image's perturbations from its own stream; returns them and what applies them to its pixels."""
+    if parameters.perturb == "none":
+        return (), lambda pixels: pixels
     parts = ("perturb", parameters.seed, path)
     if parameters.perturb_mode == "reference":
         legacy = reference_stream(*parts)

@@ -8,6 +8,7 @@ Source: tensorflow/core/example/{example,feature}.proto; tensorflow/core/lib/io/
 
 import gzip
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from typing import Self
 import google_crc32c
 
 _LENGTH_DELIMITED = 2  # protobuf wire type
+_BYTES = tuple(bytes([value]) for value in range(0x80))
 # Stored: what is inside is compressed already. To compress it again takes 17 times as long as to write it (128 px PNG)
 # and saves less than a hundredth.
 _COMPRESSION_LEVEL = 0
@@ -35,7 +37,7 @@ def encode_example(features: Mapping[str, bytes | int]) -> bytes:
         # Feature.bytes_list (1) or .int64_list (3); in either the values are field 1, integers packed.
         kind, payload = (1, value) if isinstance(value, bytes) else (3, _varint(value))
         feature = _field(kind, _field(1, payload))
-        entries.append(_field(1, _field(1, name.encode()) + _field(2, feature)))  # Features.feature: key, value
+        entries.append(_field(1, _key(name) + _field(2, feature)))  # Features.feature: key, value
     return _field(1, b"".join(entries))  # Example.features
 
 
@@ -72,6 +74,11 @@ def _masked_crc(data: bytes) -> bytes:
     return ((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
+@lru_cache
+def _key(name: str) -> bytes:
+    return _field(1, name.encode())
+
+
 def _field(number: int, payload: bytes) -> bytes:
     """One length-delimited protobuf field."""
     return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(payload)) + payload
@@ -79,6 +86,8 @@ def _field(number: int, payload: bytes) -> bytes:
 
 def _varint(value: int) -> bytes:
     """Protobuf's variable-length integer, for values that are not negative."""
+    if 0 <= value <= 0x7F:  # nearly all of them
+        return _BYTES[value]
     if value < 0:
         raise ValueError(f"value: must not be negative, got {value}.")
     encoded = bytearray()

@@ -10,6 +10,7 @@ import tensorflow as tf
 from components.features import orientation
 from components.features.encoded import read_headers
 from components.features.parameters import Colour
+from serving import images
 
 # ITU-R 601-2 luma in 16-bit fixed point, as Pillow's convert("L") computes it: published statistics rest on it.
 _RED, _GREEN, _BLUE, _HALF = 19595, 38470, 7471, 0x8000
@@ -138,5 +139,14 @@ def _decode_other(encoded: tf.Tensor, is_webp: tf.Tensor) -> tf.Tensor:
     return tf.cond(
         is_webp,
         lambda: tf.io.decode_image(encoded, channels=0, expand_animations=False)[..., :3],
-        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+        lambda: _checked_depth(encoded, tf.io.decode_image(encoded, channels=3, expand_animations=False)),
     )
+
+
+def _checked_depth(encoded: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+    """Refuse a PNG of 16 bits a channel whose high bytes, which the decoder gives, hold next to nothing."""
+    header = tf.io.decode_raw(encoded, tf.uint8, fixed_length=images.PNG_DEPTH_BYTE + 1)
+    is_png = tf.reduce_all(header[:4] == tf.constant(list(b"\x89PNG"), tf.uint8))
+    is_faint = is_png & (header[images.PNG_DEPTH_BYTE] == 16) & (tf.reduce_max(image) < images.LOWEST_DEEP_PEAK)
+    with tf.control_dependencies([tf.debugging.Assert(~is_faint, [images.UNUSED_BITS])]):
+        return tf.identity(image)

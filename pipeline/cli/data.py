@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import output
 from pipeline.cli.command import Commands, add_command
-from pipeline.cli.output import DONE
+from pipeline.cli.output import DONE, FAILED
 
 if TYPE_CHECKING:
+    from components.dataset.losses import Loss
     from components.dataset.manifest import Manifest
 
 
@@ -163,6 +164,14 @@ def add_prepare(commands: Commands) -> None:
     parser.add_argument(
         "--workers", type=int, default=2, help="processes (default 2); the result does not depend on it"
     )
+    parser.add_argument(
+        "--max-loss",
+        type=float,
+        default=0.1,
+        metavar="F",
+        help="share of a source's images that may be rejected, 0..1 (default 0.1). If a source loses more, the dataset "
+        "is written all the same, and the exit code is 1; with 1 it never is",
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
 
 
@@ -242,23 +251,37 @@ def _add_split_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    """Turn an image tree into a dataset."""
+    """Turn an image tree into a dataset; FAILED if a source lost too many of its images."""
+    from components.dataset.losses import find_losses
     from components.dataset.parameters import PreparationParameters
     from components.dataset.prepare import prepare
     from pipeline.config.schema import validated
 
     names = (
         *("size", "crop", "perturb", "perturb_mode", "recompress", "confound", "confound_limit"),
-        *("train", "eval", "test", "split_order", "real_factor", "span", "seed", "workers"),
+        *("train", "eval", "test", "split_order", "real_factor", "span", "seed", "workers", "max_loss"),
     )
     parameters = validated(PreparationParameters, {name: getattr(options, name) for name in names})
     with output.progress("preparing") as advance:
         manifest = prepare(options.images, options.out, parameters, progress=advance)
+    losses = find_losses(manifest, parameters.max_loss)
     if options.json:
-        output.print_json(manifest.summary())
+        output.print_json({**manifest.summary(), "losses": [loss.to_dict() for loss in losses]})
     else:
         _print_dataset(manifest, options.out / f"span-{options.span}")
-    return DONE
+    if losses:
+        _report_losses(losses, parameters.max_loss)
+    return FAILED if losses else DONE
+
+
+def _report_losses(losses: "list[Loss]", limit: float) -> None:
+    """Print the sources that lost too many images, as the last lines and as errors."""
+    for loss in losses:
+        output.error(str(loss))
+    output.error(
+        f"The dataset was written, but sources lost more than {limit:.0%} of their images: see manifest.json#rejected. "
+        "Repair them, or accept the loss with --max-loss."
+    )
 
 
 def _print_dataset(manifest: "Manifest", directory: Path) -> None:
@@ -267,6 +290,14 @@ def _print_dataset(manifest: "Manifest", directory: Path) -> None:
     sources = sorted({source for split in splits for source in manifest.counts.get(split, {})})
     rows = [(source, *(f"{manifest.counts.get(split, {}).get(source, 0):,}" for split in splits)) for source in sources]
     output.table(f"dataset {directory}", ("source", *splits), rows, numbers=splits)
+    totals = manifest.totals
+    used = sum(totals[split] for split in splits)
+    output.say(
+        f"{totals['found']:,} entries found: {used:,} in the dataset, {totals['unused']:,} unused, "
+        f"{totals['rejected']:,} rejected, {totals['duplicates']:,} duplicates, {totals['ignored']:,} ignored"
+    )
+    if again := totals.get("stored_again"):
+        output.say(f"{again:,} stored again as PNG, since the served graph cannot decode the files: see manifest.json")
     if manifest.rejected:
         reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(manifest.rejected_by_reason.items()))
         output.say(f"{len(manifest.rejected)} files rejected ({reasons}): see manifest.json#rejected", "yellow")

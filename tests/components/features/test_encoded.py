@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image, ImageOps
 
 from components.features.image import decode_windows
 from serving import contract, images
+from serving.decoding import decode
 from tests.support.images import central_window, noise
 
 SIZE = 16
@@ -162,3 +164,40 @@ def test_the_check_survives_transform(transform_graph, image_format):
     good, small = (encoded(RGB.resize(size), image_format) for size in ((40, 40), (40, 31)))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"image_bytes\[1\]: is 40 x 31 pixels, smaller"):
         run(tf.constant([good, small]))
+
+
+def deep_png(peak: int, colour: str) -> bytes:
+    """A PNG of 16 bits a channel with values up to `peak`; Pillow writes none in colour."""
+    channels = {"grey": 1, "RGB": 3, "RGBA": 4}[colour]
+    values = np.random.default_rng(5).integers(0, peak + 1, (SIZE, SIZE, channels), np.uint16)
+    values[0, 0, 0] = peak
+    if colour == "RGBA":
+        values[..., 3] = 65_535
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", SIZE, SIZE, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
+@pytest.mark.parametrize("colour", ["grey", "RGB", "RGBA"])
+@pytest.mark.parametrize("peak", [0, 255, 4_095, 16_383])
+def test_16_bits_that_hold_fewer_are_refused_and_not_taken_for_black(peak, colour):
+    for refused in (
+        lambda: windows_of(encoded(RGB, "PNG"), deep_png(peak, colour)),
+        lambda: decode(deep_png(peak, colour)),
+    ):
+        with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match=r"no value above 16,383.*scale them"):
+            refused()
+
+
+@pytest.mark.parametrize("colour", ["grey", "RGB", "RGBA"])
+def test_16_bits_are_judged_as_their_8_bit_version(colour):
+    deep = deep_png(16_384, colour)
+    np.testing.assert_array_equal(windows_of(deep)[0], np.asarray(decode(deep)))
+    assert windows_of(deep).max() == 64
+    eight = noise(6, SIZE, SIZE)[..., 0]
+    scaled = encoded(Image.fromarray(eight.astype(np.uint16) * 257), "PNG")
+    np.testing.assert_array_equal(windows_of(scaled), windows_of(encoded(Image.fromarray(eight), "PNG")))
