@@ -20,7 +20,7 @@ ROOMS_OF_COMPONENTS = {path.parent.name for path in (ROOT / "components").glob("
 STEPS = sorted(path.parent.name for path in (ROOT / "components").glob("*/component.py"))
 LIBRARIES = sorted(ROOMS_OF_COMPONENTS - set(STEPS))
 TFX_MODULES = ("component", "executor")
-MOST_LINES, MOST_PARAMETERS = 80, 8
+MOST_LINES, MOST_PARAMETERS, LONGEST_MODULE = 80, 8, 350
 
 
 def foreign(package: str, *libraries: str) -> list[str]:
@@ -196,6 +196,17 @@ def test_functions_are_short_and_take_few_parameters():
                 if lines > MOST_LINES or parameters > MOST_PARAMETERS:
                     wrong.append(f"{module}.{node.name}: {lines} lines, {parameters} parameters")
     assert wrong == []
+
+
+def test_modules_are_short():
+    lengths = {module: len(file.read_text().splitlines()) for module, file in GRAPH.files.items()}
+    assert {module: length for module, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_tests_stand_where_their_source_stands():
+    folders = {path.parent for package in PACKAGES for path in (ROOT / "tests" / package).rglob("test_*.py")}
+    assert folders
+    assert [str(each) for each in folders if not (ROOT / each.relative_to(ROOT / "tests")).is_dir()] == []
 
 
 def test_the_pipeline_has_two_loose_modules():
