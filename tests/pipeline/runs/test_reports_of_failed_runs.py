@@ -58,8 +58,8 @@ def broken(*_args, **_kwargs):
 
 
 GATHERERS = [
-    "model_report", "_data_report", "_confusion", "copies_reports", "_open_set", "library_versions", "digests", "_baselines",
-    "read_run",
+    "model_report", "_data_report", "_confusion", "copies_reports", "_open_set", "library_versions", "digests",
+    "_baselines", "read_run",
 ]  # fmt: skip
 
 
