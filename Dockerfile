@@ -49,7 +49,7 @@ RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-has
 
 # Our own packages apart from the rest: a change of code makes a small layer, not one of gigabytes.
 FROM dependencies AS application
-COPY setup.py README.md ./
+COPY setup.py README.md LICENSE ./
 COPY pipeline pipeline
 COPY components components
 COPY serving serving

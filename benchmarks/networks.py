@@ -61,7 +61,7 @@ def _steps(network: str, precision: str, count: int) -> Callable[[], None]:
     from components.models.parameters import LayerParameters
     from components.models.primary import build_primary
     from components.models.training_view import training_view
-    from components.training.learners import cross_entropy
+    from components.training.losses import cross_entropy
 
     channels = 6 if network == "wide" else 3  # residuals or pixels
     model = build_primary((WINDOW, WINDOW, channels), True, LayerParameters(network=network), seed=1)

@@ -1,1 +1,1 @@
-"""The steps of the pipeline, one folder a step."""
+"""Steps of the pipeline, each a directory with a `component.py`, and the libraries that they share."""

@@ -1,6 +1,7 @@
 """The rule of the rooms: who may import whom. Read from the source; no file is named, and there are no exceptions."""
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -19,7 +20,7 @@ ROOMS_OF_COMPONENTS = {path.parent.name for path in (ROOT / "components").glob("
 STEPS = sorted(path.parent.name for path in (ROOT / "components").glob("*/component.py"))
 LIBRARIES = sorted(ROOMS_OF_COMPONENTS - set(STEPS))
 TFX_MODULES = ("component", "executor")
-MOST_LINES, MOST_PARAMETERS = 80, 8
+MOST_LINES, MOST_PARAMETERS, LONGEST_MODULE = 80, 8, 350
 
 
 def foreign(package: str, *libraries: str) -> list[str]:
@@ -47,21 +48,37 @@ def test_a_step_is_imported_by_no_other_directory_of_components(step):
 
 
 def test_every_import_of_our_own_exists():
-    """A type checker passes over what is missing where an import stands inside a function."""
+    """A type checker passes over what is missing where an import stands inside a function, and over benchmarks."""
     missing = []
-    for package in (*PACKAGES, "tests"):
+    for package in (*PACKAGES, "tests", "benchmarks"):
         for file in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
-                modules = [node.module] if isinstance(node, ast.ImportFrom) else []
-                modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                ours = [module for module in modules if is_below(module, *PACKAGES, "tests")]
-                missing += [f"{file.name}: {module}" for module in ours if not _exists(module)]
+                if isinstance(node, ast.Import):
+                    wanted = [(alias.name, "") for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    wanted = [(node.module or "", alias.name) for alias in node.names]
+                else:
+                    continue
+                ours = [each for each in wanted if is_below(each[0], *PACKAGES, "tests", "benchmarks")]
+                missing += [f"{file.name}: {module} {name}" for module, name in ours if not _exists(module, name)]
     assert missing == []
 
 
-def _exists(module: str) -> bool:
+def _exists(module: str, name: str) -> bool:
+    """Whether there is a module or package, and in it the name, if one is given."""
     path = ROOT.joinpath(*module.split("."))
-    return path.with_suffix(".py").is_file() or path.is_dir()
+    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+    if not name or (path / name).is_dir() or (path / f"{name}.py").is_file():
+        return path.is_dir() or file.is_file()
+    return file.is_file() and name in _names_of(file)
+
+
+@functools.cache
+def _names_of(file: Path) -> frozenset[str]:
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    names = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    names |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return frozenset(names | {node.asname or node.name for node in nodes if isinstance(node, ast.alias)})
 
 
 def test_there_are_steps_and_libraries():
@@ -179,6 +196,17 @@ def test_functions_are_short_and_take_few_parameters():
                 if lines > MOST_LINES or parameters > MOST_PARAMETERS:
                     wrong.append(f"{module}.{node.name}: {lines} lines, {parameters} parameters")
     assert wrong == []
+
+
+def test_modules_are_short():
+    lengths = {module: len(file.read_text().splitlines()) for module, file in GRAPH.files.items()}
+    assert {module: length for module, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_tests_stand_where_their_source_stands():
+    folders = {path.parent for package in PACKAGES for path in (ROOT / "tests" / package).rglob("test_*.py")}
+    assert folders
+    assert [str(each) for each in folders if not (ROOT / each.relative_to(ROOT / "tests")).is_dir()] == []
 
 
 def test_the_pipeline_has_two_loose_modules():

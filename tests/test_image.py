@@ -168,6 +168,12 @@ def test_all_import_packages_and_configurations_are_copied():
     assert {*IMPORT_PACKAGES, "configs"} <= set(copied())
 
 
+def test_files_that_the_package_metadata_name_are_copied():
+    """Without its licence, setuptools builds a wheel that lacks it, and says so in a warning that nobody reads."""
+    named_files = [PROJECT["readme"], *PROJECT["license-files"]]
+    assert set(named_files) <= set(copied())
+
+
 def test_every_file_beside_the_modules_is_declared_as_package_data():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
     files = [file for package in IMPORT_PACKAGES for file in files_of(package) if not file.endswith(".py")]

@@ -1,1 +1,1 @@
-"""From encoded bytes to what the models see: names, decoding, DCT, the preprocessing function."""
+"""From encoded bytes to what the models see: decoding, DCT, the preprocessing function."""

@@ -4,12 +4,11 @@ It is composed of the parameter classes that the steps own. Every problem is rep
 rule, the value received and the fix.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.dataset.parameters import ConfoundParameters
 from components.dataset.perturbed_copies import check_name
@@ -24,60 +23,19 @@ from components.servable.parameters import VerdictParameters
 from components.servable_validator.parameters import ValidationParameters
 from components.training.augmentation_parameters import require_window
 from components.training.parameters import BaselineParameters, TrainingParameters
+from pipeline.config.data import NAME, DataParameters, DirectoryText, SourceParameters, Text
 from pipeline.config.kubeflow import KubeflowParameters
 from pipeline.config.metadata import MetadataParameters
-from pipeline.config.nodes import PRIMARY
-from pipeline.config.paths import require_literal
 from pipeline.config.problems import sentence
 from pipeline.config.recipes import RECIPES, RecipeName, with_recipe
 from pipeline.config.yaml_text import YamlTextError, as_text, read_value, read_yaml, write_yaml
-from serving.contract import DEFAULT_MODEL_NAME, RESERVED_VERDICTS
+from serving.contract import DEFAULT_MODEL_NAME
 
 ParametersType = TypeVar("ParametersType", bound=Parameters)
-
-Text: TypeAlias = Annotated[str, BeforeValidator(as_text)]  # a name may look like a number
-DirectoryText: TypeAlias = Annotated[Text, AfterValidator(require_literal)]
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class ConfigurationError(Exception):
     """The configuration cannot be used; the message has one line a problem."""
-
-
-class DataParameters(Parameters):
-    """Which prepared dataset a run reads.
-
-    Attributes:
-        dataset: folder that `genattr prepare` wrote, holding span-<N> folders. Relative to the current folder,
-            not to the configuration.
-        span: the span to read; None takes the newest, as a scheduled run wants.
-    """
-
-    dataset: DirectoryText = Field(min_length=1)
-    span: int | None = Field(default=None, ge=0)
-
-
-class SourceParameters(Parameters):
-    """One source that gets a head. In YAML, the bare name is enough.
-
-    Attributes:
-        name: directory name of the source.
-        span: the span that its head is trained on; None is `data.span`. A generator that came later is added with a
-            span of its own, and neither the primary module nor any other head is trained again.
-    """
-
-    name: Text = Field(min_length=1, max_length=100)
-    span: int | None = Field(default=None, ge=0)
-
-    @field_validator("name")
-    @classmethod
-    def _usable(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            raise ValueError("must start with a letter or digit and hold only letters, digits, '_', '.' and '-'")
-        if name in (PRIMARY, *RESERVED_VERDICTS):
-            raise ValueError(f"must not be '{PRIMARY}' or one of the verdicts {', '.join(RESERVED_VERDICTS)}")
-        return name
 
 
 class PipelineConfig(Parameters):
@@ -137,7 +95,7 @@ class PipelineConfig(Parameters):
     @field_validator("name")
     @classmethod
     def _usable(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ValueError("must start with a letter or digit and hold only letters, digits, '_', '.' and '-'")
         return name
 

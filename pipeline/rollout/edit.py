@@ -70,7 +70,7 @@ class Edit:
             raise ModelsFileError(
                 f"{self.folder}: is no folder of versions. {self.path} gives model {place.model} the base path "
                 f"{self.model.base_path}, as the server sees it; its last part must be a folder in {place.serving}. "
-                "Give the folder that holds it as SERVING_DIR."
+                "Give the folder that holds it as `serving`."
             )
         self.complete = {version.number: version.path for version in list_versions(self.folder)}
         self.labels: dict[str, int] = dict(self.model.version_labels)

@@ -175,10 +175,10 @@ def roll_back(place: Place, label: str = STABLE, servers: Servers | None = None,
 
 def _require_folder(place: Place) -> None:
     if not place.serving.is_dir():
-        raise ModelsFileError(f"{place.serving}: is no folder. Give the one that holds {DEFAULT_NAME} as SERVING_DIR.")
+        raise ModelsFileError(f"{place.serving}: is no folder. Give the one that holds {DEFAULT_NAME} as `serving`.")
     if place.models_config is None and (place.serving.parent / DEFAULT_NAME).is_file() and not place.file.is_file():
         raise ModelsFileError(
-            f"{place.serving}: holds no {DEFAULT_NAME}, but {place.serving.parent} does. Give that as SERVING_DIR."
+            f"{place.serving}: holds no {DEFAULT_NAME}, but {place.serving.parent} does. Give that as `serving`."
         )
     if not place.file.parent.is_dir():
         raise ModelsFileError(f"{place.file}: its folder is missing. Name the file that the server reads.")

@@ -1,8 +1,6 @@
 """From what a run left behind to its report: gathers, computes nothing that a component owns."""
 
-import importlib.metadata
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -50,13 +48,12 @@ from pipeline.report.data import (
 from pipeline.report.model_view import MAIN_SPLIT
 from pipeline.runs.copies import copies_reports, judged_gates
 from pipeline.runs.images import mean_spectra, source_images
+from pipeline.runs.provenance import digests, library_versions
 from pipeline.runs.report_parts import Parts, write_what_can_be_shown
 from serving import atomic, contract
 
 _CARD = "model_card.html"
 _SAMPLE_IMAGES = 4  # of each source, shown in the report
-
-_LIBRARIES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam", "numpy")
 
 
 def write_run_report(config: PipelineConfig, report: RunReport) -> Path:
@@ -116,8 +113,8 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         data=parts.make("data", None, _data_report, config, records),
         models=models,
         confusion=parts.make("verdicts", None, _confusion, config, records),
-        versions=parts.make("versions of libraries", {}, _versions),
-        digests=parts.make("digests", {}, _digests, config, records),
+        versions=parts.make("versions of libraries", {}, library_versions),
+        digests=parts.make("digests", {}, lambda: digests(config, _output(records, EXAMPLE_GEN, "examples"))),
         configuration=config.to_yaml(),
         baselines=parts.make("baselines", [], _baselines, config, records),
         combined=combined,
@@ -328,28 +325,3 @@ def _test_scores(records: Mapping[str, NodeRecord], name: str) -> artifacts.Spli
 
 def _threshold(records: Mapping[str, NodeRecord], name: str) -> float:
     return artifacts.read_description(_required(records, trainer_of(name), "model")).operating_point.threshold
-
-
-def _versions() -> dict[str, str]:
-    versions = {library: importlib.metadata.version(library) for library in _LIBRARIES}
-    return {
-        "generator-attribution": importlib.metadata.version("generator-attribution"),
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
-def _digests(config: PipelineConfig, records: Mapping[str, NodeRecord]) -> dict[str, str]:
-    from components.digest import source_digest
-
-    digests = {
-        "training code": source_digest("components.trainer.executor"),
-        "preprocessing code": source_digest("components.features.preprocessing"),
-    }
-    examples = _output(records, EXAMPLE_GEN, "examples")
-    if examples is not None:
-        digests["examples"] = str(examples.properties.get("input_fingerprint", ""))
-        path = config.dataset / f"span-{examples.properties.get('span', 0)}" / "manifest.json"
-        if path.is_file():
-            digests["dataset"] = str(json.loads(path.read_text()).get("digest", ""))
-    return digests

@@ -12,8 +12,9 @@ from typing import Any
 
 from components.examples.names import group_of
 from components.leave_one_out.parameters import OpenSetParameters
+from pipeline.config.data import SourceParameters
 from pipeline.config.nodes import PRIMARY_TRAINER
-from pipeline.config.schema import ConfigurationError, PipelineConfig, SourceParameters, validated
+from pipeline.config.schema import ConfigurationError, PipelineConfig, validated
 from pipeline.metadata.store import open_store
 from pipeline.report.data import ModelReport
 from pipeline.runs.dataset_check import require_dataset

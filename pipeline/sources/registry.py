@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from components.dataset.manifest import newest_span
-from pipeline.config.schema import ConfigurationError, PipelineConfig, SourceParameters
+from pipeline.config.data import SourceParameters
+from pipeline.config.schema import ConfigurationError, PipelineConfig
 from pipeline.sources.images import source_images
 from serving import atomic
 

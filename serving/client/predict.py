@@ -13,7 +13,6 @@ from serving import contract, images
 from serving.bad_rows import RefusedRow, batch_error, isolate_bad_rows
 from serving.client.answers import Answer, PredictionError, Predictor
 from serving.client.batching import BATCH_BYTES
-from serving.client.file_search import find
 from serving.names import shortened
 
 _INPUT_IS_TO_BLAME = "INVALID_ARGUMENT"
@@ -65,16 +64,6 @@ class Row:
         return document if self.error is None else {**document, "error": self.error}
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Lists the images that files and directories stand for, as `file_search.find`, without what was skipped.
-
-    Raises:
-        FileNotFoundError: if a path does not exist.
-        ValueError: if a directory holds no image at all.
-    """
-    return find(paths).images
-
-
 def predict_files(
     predictor: Predictor,
     paths: Sequence[Path],
@@ -91,7 +80,7 @@ def predict_files(
 
     Args:
         predictor: what to ask. If it has an attribute `concurrency`, it is asked by so many threads.
-        paths: files, as from `find_images`.
+        paths: files, e.g. those that `file_search.find` finds.
         batch_size: most images a request, 1 to 256; a client whose own limit is lower keeps to that.
         signature: `serving_default`, or `explain` for heatmaps as well.
         on_progress: called after each batch with the number of files that are done, and how many of them have an error.

@@ -63,7 +63,7 @@ REFUSED = {
         "primary.batch_sise",
         "is not a key",
         "8",
-        "keys here: augmentation, batch_size, calibration, class_weights, copies, deterministic,",
+        "keys here: augmentation, auxiliary, batch_size, calibration, calibration_copies, class_weights,",
     ),
     "unknown key of a source": (
         {"sources": ["a", {"name": "b", "spam": 2}]},

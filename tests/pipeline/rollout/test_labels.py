@@ -339,7 +339,9 @@ def test_a_missing_file_and_a_missing_folder_are_refused_with_what_to_give_inste
     assert f"but {serving} does" in refusal(promote, Place(serving / MODEL), "1")
     (serving / "models.config").unlink()
     assert "models.config: is missing" in refusal(promote, Place(serving), "1")
-    assert "is no folder" in refusal(promote, Place(tmp_path / "nowhere"), "1")
+    assert "is no folder. Give the one that holds models.config as `serving`." in refusal(
+        promote, Place(tmp_path / "nowhere"), "1"
+    )
 
 
 def test_a_label_without_a_version_cannot_be_rolled_back(serving):

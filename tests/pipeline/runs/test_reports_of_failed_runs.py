@@ -58,8 +58,8 @@ def broken(*_args, **_kwargs):
 
 
 GATHERERS = [
-    "model_report", "_data_report", "_confusion", "copies_reports", "_open_set", "_versions", "_digests", "_baselines",
-    "read_run",
+    "model_report", "_data_report", "_confusion", "copies_reports", "_open_set", "library_versions", "digests",
+    "_baselines", "read_run",
 ]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_only_the_part_at_fault_is_left_out(failing, monkeypatch, tmp_path):
 
 
 def test_the_cause_is_the_last_line_and_holds_no_image(failing, monkeypatch, capsys):
-    monkeypatch.setattr(reporting, "_versions", broken)
+    monkeypatch.setattr(reporting, "library_versions", broken)
     _print_outcome(failing())
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("failed Transform: RuntimeError: Invalid PNG data")

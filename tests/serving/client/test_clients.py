@@ -173,10 +173,11 @@ def test_the_rest_client_and_predict_files_need_no_tensorflow_and_no_grpc(server
 import json, sys
 from pathlib import Path
 from serving.client import open_predictor
-from serving.client.predict import find_images, predict_files
+from serving.client.file_search import find
+from serving.client.predict import predict_files
 from pipeline.cli.predictions import WRITERS
 with open_predictor(rest=sys.argv[1]) as predictor:
-    WRITERS["jsonl"](predict_files(predictor, find_images([Path(sys.argv[2])])), sys.stdout)
+    WRITERS["jsonl"](predict_files(predictor, find([Path(sys.argv[2])]).images), sys.stdout)
 heavy = [name for name in ("tensorflow", "keras", "grpc", "aiohttp", "matplotlib") if name in sys.modules]
 print(json.dumps(heavy))
 """

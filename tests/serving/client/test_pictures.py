@@ -13,8 +13,9 @@ from pipeline.cli.parser import build_parser
 from serving import contract
 from serving.client import open_predictor
 from serving.client.answers import Answer, Heatmaps
+from serving.client.file_search import find
 from serving.client.pictures import PictureStyle, Scale, check_names, overlay, picture_name, write_heatmaps
-from serving.client.predict import Row, find_images, predict_files
+from serving.client.predict import Row, predict_files
 from serving.client.view import ModelView
 from serving.decoding import decode
 
@@ -119,7 +120,7 @@ def test_files_of_equal_names_get_pictures_of_their_own(tmp_path, server, make_i
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(make_image(colour, (64, 64)))
     with open_predictor(rest=server.rest) as predictor:
-        rows = list(predict_files(predictor, find_images([tmp_path]), signature=contract.SIGNATURE_EXPLAIN))
+        rows = list(predict_files(predictor, find([tmp_path]).images, signature=contract.SIGNATURE_EXPLAIN))
     written = [write_heatmaps(row, tmp_path / "out") for row in rows]
     assert sorted((tmp_path / "out").iterdir()) == sorted(set(written))
     assert len(written) == 3

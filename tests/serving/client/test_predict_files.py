@@ -12,7 +12,8 @@ from pipeline.cli.predictions import WRITERS, write_csv, write_jsonl, write_tabl
 from serving import contract
 from serving.client import ClientOptions, open_predictor
 from serving.client.answers import Answer, PredictionError
-from serving.client.predict import Row, find_images, predict_files
+from serving.client.file_search import find
+from serving.client.predict import Row, predict_files
 from serving.client.wire_client import WireClient
 
 
@@ -56,7 +57,7 @@ class Unnamed:
 
 def test_good_and_broken_files_each_get_their_row_in_order(predictor, folder):
     progress = []
-    paths = find_images([folder])
+    paths = find([folder]).images
     rows = list(predict_files(predictor, paths, 4, on_progress=lambda done, failed: progress.append((done, failed))))
     assert [row.path for row in rows] == paths
     assert [(row.path.name, row.verdict) for row in rows if row.error is None] == [
@@ -132,7 +133,7 @@ def test_as_many_requests_are_in_flight_as_the_client_allows_and_no_more(tmp_pat
     for number in range(4 * concurrency):
         (tmp_path / f"{number:02}.png").write_bytes(images[0])
     with Together(concurrency) as predictor:
-        rows = list(predict_files(predictor, find_images([tmp_path]), batch_size=1))
+        rows = list(predict_files(predictor, find([tmp_path]).images, batch_size=1))
     assert [row.path.name for row in rows] == [f"{number:02}.png" for number in range(4 * concurrency)]
     assert predictor.most_in_flight == concurrency
 
@@ -142,8 +143,8 @@ def test_batch_size_is_checked_before_anything_is_read():
         predict_files(Unnamed([]), [], batch_size=0)
 
 
-def test_find_images_sorts_folders_keeps_named_files_and_repeats_none(folder):
-    found = find_images([folder / "notes.txt", folder, folder / "a_black.png"])
+def test_find_sorts_folders_keeps_named_files_and_repeats_none(folder):
+    found = find([folder / "notes.txt", folder, folder / "a_black.png"]).images
     assert [path.name for path in found] == [
         "notes.txt",
         "a_black.png",
@@ -156,11 +157,11 @@ def test_find_images_sorts_folders_keeps_named_files_and_repeats_none(folder):
     ]
 
 
-def test_find_images_refuses_what_is_not_there(tmp_path):
+def test_find_refuses_what_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.png: does not exist"):
-        find_images([tmp_path / "nowhere.png"])
+        find([tmp_path / "nowhere.png"])
     with pytest.raises(ValueError, match="holds no image"):
-        find_images([tmp_path])
+        find([tmp_path])
 
 
 ROWS = [

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from serving.client import ClientOptions, ServerUnreachableError, open_predictor
-from serving.client.predict import find_images, predict_files
+from serving.client.file_search import find
+from serving.client.predict import predict_files
 from serving.server.configuration.options import ServerOptions
 from tests.support.servers import running_server
 from tests.support.small_servable import COLOURS
@@ -57,7 +58,7 @@ def test_no_file_is_lost_when_the_server_is_restarted_meanwhile(way, folder, sta
         return stack.enter_context(running_server(options))
 
     with asking(way, addresses, deadline=60.0) as predictor, ThreadPoolExecutor(1) as restarting:
-        rows = predict_files(predictor, find_images([path]), BATCH)
+        rows = predict_files(predictor, find([path]).images, BATCH)
         answered = [next(rows)]
         stack.close()
         restarted = restarting.submit(restart)
@@ -75,7 +76,7 @@ def test_a_server_that_never_comes_back_is_named_after_the_rows_that_it_answered
     answered = []
     address = getattr(addresses, way)
     with asking(way, addresses, 2.0) as predictor, pytest.raises(ServerUnreachableError, match=f"answers at {address}"):
-        for row in predict_files(predictor, find_images([path]), BATCH):
+        for row in predict_files(predictor, find([path]).images, BATCH):
             answered.append((row.path.name, row.verdict))
             stack.close()
     assert BATCH <= len(answered) <= READ_AHEAD
