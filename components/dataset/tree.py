@@ -207,10 +207,15 @@ def _walk_source(root: Path, source: Source, foreign: Sequence[Path]) -> Iterato
 
 def _is_utf8(path: Path) -> bool:
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
         return False
     return True
+
+
+def file_of(root: Path, path: str) -> Path:
+    """Return the file that a path of a tree stands for. Such paths are UTF-8, whatever the locale writes names in."""
+    return root / os.fsdecode(path.encode())
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -4,6 +4,8 @@ import io
 import os
 import socket
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -194,6 +196,29 @@ def test_counts_add_up_with_rejections_duplicates_and_clutter_at_once(small_tree
     ]
     assert manifest.ignored == ["README.txt", "fake/gan_a/.DS_Store", "fake/gan_a/Thumbs.db"]
     assert_sums(manifest)
+
+
+def test_a_name_is_utf8_whatever_the_locale_writes_names_in(small_tree, tmp_path):
+    (small_tree / "real" / "real_a" / os.fsdecode("café 写.png".encode())).write_bytes(encode(noise(77)))
+    program = (
+        "import sys; from pathlib import Path; from components.dataset.parameters import PreparationParameters;"
+        "from components.dataset.prepare import prepare; assert sys.getfilesystemencoding() == 'ascii';"
+        f"prepare(Path(sys.argv[1]), Path(sys.argv[2]), PreparationParameters(size={SIDE}))"
+    )
+    ascii_names = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    subprocess.run(
+        [sys.executable, "-c", program, str(small_tree), str(tmp_path / "there")],
+        check=True,
+        env={**os.environ, **ascii_names},
+    )
+    there = Manifest.load(tmp_path / "there" / "span-1")
+    assert there.rejected == []
+    assert there.digest == prepare(small_tree, tmp_path / "here", PreparationParameters(size=SIDE)).digest
 
 
 def test_a_name_that_is_not_utf8_is_rejected(small_tree, tmp_path):
