@@ -214,7 +214,7 @@ def test_a_name_is_utf8_whatever_the_locale_writes_names_in(small_tree, tmp_path
     subprocess.run(
         [sys.executable, "-c", program, str(small_tree), str(tmp_path / "there")],
         check=True,
-        env={**os.environ, **ascii_names},
+        env={**os.environ, **ascii_names, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     there = Manifest.load(tmp_path / "there" / "span-1")
     assert there.rejected == []
