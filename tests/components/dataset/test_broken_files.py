@@ -198,6 +198,20 @@ def test_counts_add_up_with_rejections_duplicates_and_clutter_at_once(small_tree
     assert_sums(manifest)
 
 
+@pytest.mark.parametrize("target", [".", "..", "gan_a", "../real/real_a"])
+def test_a_source_that_is_a_link_takes_no_images_of_other_sources(small_tree, tmp_path, target):
+    (small_tree / "fake" / "all").symlink_to(target)
+    (small_tree.parent / "elsewhere").mkdir()
+    (small_tree.parent / "elsewhere" / "a.png").write_bytes(encode(noise(77)))
+    (small_tree / "fake" / "linked").symlink_to(small_tree.parent / "elsewhere")
+    manifest = prepare(small_tree, tmp_path / "out", PreparationParameters(size=SIDE))
+    assert [(item.path, item.reason) for item in manifest.rejected] == [("fake/all", "symlink")]
+    assert manifest.sources["gan_a"]["accepted"] > 1
+    assert manifest.sources["linked"]["accepted"] == 1
+    assert "all" not in manifest.sources
+    assert_sums(manifest)
+
+
 def test_a_name_is_utf8_whatever_the_locale_writes_names_in(small_tree, tmp_path):
     (small_tree / "real" / "real_a" / os.fsdecode("café 写.png".encode())).write_bytes(encode(noise(77)))
     program = (
