@@ -34,6 +34,7 @@ _OTHER_FORMATS = (  # only to say what a file is; none of them is read
     (b"<svg", "SVG"),
     (b"<!DO", "HTML"),
     (b"<htm", "HTML"),
+    (b"version https://git-lfs", "a pointer to a file in Git LFS (`git lfs pull` fetches it)"),
 )
 _ESSENTIAL = {"PNG": essential_png, "JPEG": essential_jpeg}
 _BARE_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"

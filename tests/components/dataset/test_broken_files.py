@@ -347,3 +347,10 @@ def test_a_phones_jpeg_with_previews_is_one_picture():
     decoded = decode_image(data, 10**6)
     assert decoded.format == "JPEG"
     np.testing.assert_array_equal(decoded.pixels, np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_a_pointer_to_a_file_that_was_not_fetched_is_named():
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+    with pytest.raises(ImageRejectedError, match="Git LFS") as rejected:
+        decode_image(pointer, 10_000)
+    assert rejected.value.reason == "wrong_type"
