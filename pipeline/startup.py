@@ -48,7 +48,14 @@ def open_standard_streams() -> None:
 
 
 def settle_environment() -> None:
-    """Choose Keras 3 and fast kernels, and silence native code. Call it before anything imports TensorFlow."""
+    """Choose Keras 3 and fast kernels, and silence native code. Call it before anything imports TensorFlow.
+
+    A terminal of no width (`COLUMNS=0`, as some without a size have it) is one whose width is not known: nothing would
+    be written into it, not even errors.
+    """
+    for size in ("COLUMNS", "LINES"):
+        if os.environ.get(size, "").strip("0") == "":
+            os.environ.pop(size, None)
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
     # On processors without AVX-512 TensorFlow leaves these off, though convolutions are three times as fast with them.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

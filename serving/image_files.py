@@ -47,8 +47,12 @@ _SUFFIX = re.compile(
 
 # Left behind by Windows, macOS, Synology and Linux, beside names that start with a dot.
 _CLUTTER = frozenset(
-    {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
+    | {"__macosx", "icon\r", "@eadir", "#recycle", "lost+found"}
 )
+# Where a download came from, which Windows keeps in a stream of the file and WSL writes beside it; U+F03A stands for :
+# on file systems that allow none.
+_ORIGIN = re.compile(r"[:\uf03a]zone\.identifier(?:[:\uf03a]\$data)?$", re.IGNORECASE)
 
 _MOST_LINKS = 8  # directories reached through more links than this are not searched
 
@@ -93,7 +97,7 @@ def may_be_image(name: str) -> bool:
 
 def is_clutter(name: str) -> bool:
     """Return whether an entry of a directory is hidden, or something that systems leave behind."""
-    return name.startswith(".") or name.lower() in _CLUTTER
+    return name.startswith(".") or name.lower() in _CLUTTER or _ORIGIN.search(name) is not None
 
 
 def search(root: Path, foreign: Sequence[Path] = ()) -> Iterator[Path | Skipped]:

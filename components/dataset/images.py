@@ -17,7 +17,7 @@ from components.dataset.crop import crop_pixels
 from components.dataset.graph_decoder import GraphRefusedError, decode_as_graph
 from components.dataset.integrity import check_jpeg, check_png_rows, essential_jpeg, essential_kinds, essential_png
 from components.dataset.parameters import PreparationParameters
-from components.dataset.tree import Candidate, Reason, Rejection, Source
+from components.dataset.tree import Candidate, Reason, Rejection, Source, file_of
 from serving.decoding import upright
 from serving.images import format_of
 
@@ -34,6 +34,7 @@ _OTHER_FORMATS = (  # only to say what a file is; none of them is read
     (b"<svg", "SVG"),
     (b"<!DO", "HTML"),
     (b"<htm", "HTML"),
+    (b"version https://git-lfs", "a pointer to a file in Git LFS (`git lfs pull` fetches it)"),
 )
 _ESSENTIAL = {"PNG": essential_png, "JPEG": essential_jpeg}
 _BARE_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
@@ -119,7 +120,7 @@ def check_image(root: Path, parameters: PreparationParameters, candidate: Candid
         candidate: the file.
     """
     try:
-        data = read_file(root / candidate.path, parameters.max_image_bytes)
+        data = read_file(file_of(root, candidate.path), parameters.max_image_bytes)
         bare = _decode_bare_png(data, parameters)
         image = bare or decode_image(data, parameters.max_image_pixels)
         height, width = image.pixels.shape[:2]
@@ -253,7 +254,7 @@ def hash_pixels(pixels: np.ndarray) -> str:
 def hash_file(root: Path, parameters: PreparationParameters, candidate: Candidate) -> str:
     """Returns the SHA-256 of a file, or the reason why it is not read."""
     try:
-        return hashlib.sha256(read_file(root / candidate.path, parameters.max_image_bytes)).hexdigest()
+        return hashlib.sha256(read_file(file_of(root, candidate.path), parameters.max_image_bytes)).hexdigest()
     except ImageRejectedError as rejected:
         return rejected.reason
 

@@ -20,6 +20,7 @@ from components.dataset.pool import Progress, chunks, ordered_map
 from components.dataset.reference_perturbations import apply_reference, draw_reference, reference_stream
 from components.dataset.seeds import stream
 from components.dataset.splits import SPLITS
+from components.dataset.tree import file_of
 from components.examples import names
 from components.examples.records import RecordWriter, encode_example
 
@@ -105,7 +106,7 @@ def _encode(root: Path, parameters: PreparationParameters, image: CheckedImage) 
         RuntimeError: if the file is not what the first pass saw.
     """
     try:
-        data = (root / image.path).read_bytes()
+        data = file_of(root, image.path).read_bytes()
     except OSError as error:
         raise RuntimeError(f"{root / image.path}: cannot be read any more: {error.strerror}. Run again.") from error
     if hashlib.sha256(data).hexdigest() != image.file_sha256:

@@ -126,6 +126,9 @@ def scan_tree(root: Path) -> Tree:
             path = f"{entry.name}/{printable(child.name)}"
             if is_clutter(child.name):
                 found.append(Ignored(path, None))
+            elif child.is_symlink() and _leads_into_classes(root, child):
+                detail = "is a link to another source, or to a directory that holds some: an image has one source"
+                found.append(Rejection(path, Reason.SYMLINK, detail, None))
             elif child.is_dir():
                 source = Source(printable(child.name), path, label, testonly)
                 sources.append(source)
@@ -149,6 +152,13 @@ def scan_tree(root: Path) -> Tree:
         tuple(item for item in found if isinstance(item, Rejection)),
         tuple(item for item in found if isinstance(item, Ignored)),
     )
+
+
+def _leads_into_classes(root: Path, link: Path) -> bool:
+    """Return whether a link leads to where sources of the same tree are, or above them."""
+    target = link.resolve()
+    classes = [(root / name).resolve() for name in _CLASSES]
+    return any(target.is_relative_to(place) or place.is_relative_to(target) for place in classes)
 
 
 def _check_root(root: Path) -> None:
@@ -207,10 +217,15 @@ def _walk_source(root: Path, source: Source, foreign: Sequence[Path]) -> Iterato
 
 def _is_utf8(path: Path) -> bool:
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
         return False
     return True
+
+
+def file_of(root: Path, path: str) -> Path:
+    """Return the file that a path of a tree stands for. Such paths are UTF-8, whatever the locale writes names in."""
+    return root / os.fsdecode(path.encode())
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -190,7 +191,7 @@ class _Tally:
 
 def _find(options: argparse.Namespace) -> "tuple[FoundImages, list[Path]]":
     """Return what the arguments stand for, and the paths of the list that was named."""
-    from serving.client.file_search import STANDARD_INPUT, FoundImages, find, read_names
+    from serving.client.file_search import STANDARD_INPUT, FoundImages, find, mode_of, read_names
 
     if not options.paths and options.from0 is None:
         raise ValueError("paths: name images or directories, - for standard input, or a list of paths by `from0`.")
@@ -198,18 +199,20 @@ def _find(options: argparse.Namespace) -> "tuple[FoundImages, list[Path]]":
         found = "a list of paths" if options.from0 == STANDARD_INPUT else "a terminal"
         raise ValueError(f"paths: - reads an image from standard input, which is {found}. Name the image's file.")
     listed = [] if options.from0 is None else read_names(options.from0)
-    directories = [path for path in listed if path.is_dir()]
+    directories = [path for path in listed if stat.S_ISDIR(mode_of(path))]
     given = find([*options.paths, *directories]) if options.paths or directories else FoundImages()
     return given, [path for path in listed if path not in set(directories)]
 
 
 def _require_other_files(options: argparse.Namespace, images: Sequence[Path]) -> None:
     """Refuse to write over an image that is to be judged, under whatever name."""
+    from serving.client.file_search import mode_of
+
     for name in ("output", "counts"):
         target = getattr(options, name)
         if target is None or not target.is_file():
             continue
-        if same := next((path for path in images if path.is_file() and path.samefile(target)), None):
+        if same := next((path for path in images if stat.S_ISREG(mode_of(path)) and path.samefile(target)), None):
             raise ValueError(f"{name}: {printable(target)} is the image {printable(same)}. Name another file.")
 
 

@@ -70,7 +70,7 @@ def write_table(rows: Iterable[Row], stream: TextIO) -> None:
     table.add_column("image", overflow="fold")
     table.add_column("verdict", no_wrap=True)
     table.add_column("fake", justify="right", no_wrap=True)
-    table.add_column("strongest source", no_wrap=True)
+    table.add_column("strongest source", overflow="fold")  # of an error its reason, which may be long
     counts: dict[str, int] = {}
     for row in rows:
         verdict = row.verdict or "error"

@@ -7,7 +7,7 @@ Source: YAML 1.2.2, section 10.3 (https://yaml.org/spec/1.2.2/#103-core-schema).
 """
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import yaml
@@ -128,10 +128,19 @@ class _Loader(yaml.SafeLoader):
         if node is None:
             return None
         problems: list[str] = []
-        _check(node, problems)
+        _check(node, self.construct_object, problems)
         if problems:
             raise YamlTextError("\n".join(problems))
         return self.construct_document(node)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Make a value of a node; PyYAML lets errors of its own escape where a tag does not fit (`!!bool maybe`)."""
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            problem = f"no {tag}: leave the tag out, or correct the value"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
     def construct_int(self, node: yaml.ScalarNode) -> WrittenInt:
         digits = node.value
@@ -165,7 +174,7 @@ for _tag, _pattern, _first in _RESOLVERS:
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, _first)
 
 
-def _check(root: yaml.Node, problems: list[str]) -> None:
+def _check(root: yaml.Node, value_of: Callable[[yaml.Node], Any], problems: list[str]) -> None:
     """Collect keys that stand twice; refuse aliases that refer to themselves or stand for too much."""
     sizes: dict[int, int] = {}
 
@@ -177,7 +186,7 @@ def _check(root: yaml.Node, problems: list[str]) -> None:
         if id(node) not in sizes:
             total = 1
             if isinstance(node, yaml.MappingNode):
-                _check_keys(node, path, problems)
+                _check_keys(node, value_of, path, problems)
                 for key, value in node.value:
                     total += size(key, path, (*above, id(node))) + size(
                         value, (*path, str(key.value)), (*above, id(node))
@@ -192,12 +201,14 @@ def _check(root: yaml.Node, problems: list[str]) -> None:
     size(root, (), ())
 
 
-def _check_keys(node: yaml.MappingNode, path: tuple[str, ...], problems: list[str]) -> None:
+def _check_keys(
+    node: yaml.MappingNode, value_of: Callable[[yaml.Node], Any], path: tuple[str, ...], problems: list[str]
+) -> None:
     first: dict[Hashable, yaml.Node] = {}
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":merge"):
             continue
-        earlier = first.setdefault((key.tag, key.value), key)
+        earlier = first.setdefault(value_of(key), key)  # 1, 0x1 and 1.0 are one key, however they are written
         if earlier is not key:
             problems.append(
                 f"{'.'.join((*path, key.value))}: is given at {_line(earlier)} and again at {_line(key)}. Keep one."

@@ -126,14 +126,15 @@ def read_streams(paths: Sequence[Path]) -> dict[Path, bytes | str]:
     Returns:
         The image's bytes, or the reason why it cannot be sent, for each of `paths` that is such a stream.
     """
-    return {path: _read_stream(path) for path in paths if path == STANDARD_INPUT or _is_pipe(path)}
+    return {path: _read_stream(path) for path in paths if path == STANDARD_INPUT or stat.S_ISFIFO(mode_of(path))}
 
 
-def _is_pipe(path: Path) -> bool:
+def mode_of(path: Path) -> int:
+    """Return the kind and the permissions of what a path stands for; 0 if it is not there, or cannot be looked at."""
     try:
-        return stat.S_ISFIFO(path.stat().st_mode)
+        return path.stat().st_mode
     except OSError:  # said when it is read
-        return False
+        return 0
 
 
 def _read_stream(path: Path) -> bytes | str:

@@ -6,6 +6,7 @@ urllib.request.getproxies.
 
 import ipaddress
 import os
+import socket
 import urllib.request
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -27,9 +28,17 @@ def is_loopback(host: str) -> bool:
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        return False
+        return _is_short_loopback(name)
     mapped = getattr(address, "ipv4_mapped", None) or address
     return mapped.is_loopback or mapped.is_unspecified
+
+
+def _is_short_loopback(name: str) -> bool:
+    """Return whether a name is a loopback address in one of the forms that connect all the same: 127.1, 0x7f000001."""
+    try:
+        return name[:1].isdigit() and ipaddress.IPv4Address(socket.inet_aton(name)).is_loopback
+    except OSError:
+        return False
 
 
 def grpc_host(address: str) -> str:

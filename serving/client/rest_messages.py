@@ -90,7 +90,8 @@ def parse_address(url: str, options: ClientOptions) -> RestAddress:
         port = parts.port
     except ValueError as error:
         raise ValueError(wrong) from error
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.query or "/v1/" in parts.path:
+    has_blanks = any(character <= " " for character in url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.query or "/v1/" in parts.path or has_blanks:
         raise ValueError(wrong)
     if options.uses_tls and parts.scheme != "https":
         raise ValueError(f"url: must start with https:// when TLS is asked for, got {url!r}.")

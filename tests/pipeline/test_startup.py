@@ -70,6 +70,20 @@ def test_every_postponed_module_waits_through_our_imports_and_works_on_first_use
     in_new_process(code + uses)
 
 
+@pytest.mark.parametrize("width", ["0", ""])
+def test_a_terminal_whose_width_is_not_known_still_shows_errors(width, tmp_path):  # TPC-Council/HammerDB#289
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli.main", "prepare", str(tmp_path / "gone"), str(tmp_path / "out")],
+        cwd=REPOSITORY,
+        env={**os.environ, "COLUMNS": width, "FORCE_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "gone: is not a directory" in done.stderr
+
+
 def test_of_many_threads_that_use_a_module_at_once_all_get_the_whole():
     code = (
         "import threading\n"

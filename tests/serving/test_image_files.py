@@ -42,7 +42,11 @@ def test_a_format_that_is_not_read_has_a_name():
     assert [named_format(name) for name in ("a.AVIF", "a.heic", "a.notes")] == ["AVIF", "HEIF", None]
 
 
-@pytest.mark.parametrize("name", ["._a.png", ".thumbnails", "__MACOSX", "@eaDir", "Thumbs.db", "$RECYCLE.BIN"])
+@pytest.mark.parametrize(
+    "name",
+    ["._a.png", ".thumbnails", "__MACOSX", "@eaDir", "Thumbs.db", "$RECYCLE.BIN", "#recycle", "Icon\r",
+     "a.png:Zone.Identifier", "a.png\uf03aZone.Identifier", "a.png:zone.identifier:$DATA"],
+)  # fmt: skip
 def test_clutter_is_known_by_its_name(name):
     assert is_clutter(name)
     assert not is_clutter("a.png")

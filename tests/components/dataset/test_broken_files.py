@@ -4,6 +4,8 @@ import io
 import os
 import socket
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -196,6 +198,43 @@ def test_counts_add_up_with_rejections_duplicates_and_clutter_at_once(small_tree
     assert_sums(manifest)
 
 
+@pytest.mark.parametrize("target", [".", "..", "gan_a", "../real/real_a"])
+def test_a_source_that_is_a_link_takes_no_images_of_other_sources(small_tree, tmp_path, target):
+    (small_tree / "fake" / "all").symlink_to(target)
+    (small_tree.parent / "elsewhere").mkdir()
+    (small_tree.parent / "elsewhere" / "a.png").write_bytes(encode(noise(77)))
+    (small_tree / "fake" / "linked").symlink_to(small_tree.parent / "elsewhere")
+    manifest = prepare(small_tree, tmp_path / "out", PreparationParameters(size=SIDE))
+    assert [(item.path, item.reason) for item in manifest.rejected] == [("fake/all", "symlink")]
+    assert manifest.sources["gan_a"]["accepted"] > 1
+    assert manifest.sources["linked"]["accepted"] == 1
+    assert "all" not in manifest.sources
+    assert_sums(manifest)
+
+
+def test_a_name_is_utf8_whatever_the_locale_writes_names_in(small_tree, tmp_path):
+    (small_tree / "real" / "real_a" / os.fsdecode("café 写.png".encode())).write_bytes(encode(noise(77)))
+    program = (
+        "import sys; from pathlib import Path; from components.dataset.parameters import PreparationParameters;"
+        "from components.dataset.prepare import prepare; assert sys.getfilesystemencoding() == 'ascii';"
+        f"prepare(Path(sys.argv[1]), Path(sys.argv[2]), PreparationParameters(size={SIDE}))"
+    )
+    ascii_names = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    subprocess.run(
+        [sys.executable, "-c", program, str(small_tree), str(tmp_path / "there")],
+        check=True,
+        env={**os.environ, **ascii_names, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    there = Manifest.load(tmp_path / "there" / "span-1")
+    assert there.rejected == []
+    assert there.digest == prepare(small_tree, tmp_path / "here", PreparationParameters(size=SIDE)).digest
+
+
 def test_a_name_that_is_not_utf8_is_rejected(small_tree, tmp_path):
     (small_tree / "real" / "real_a" / os.fsdecode(b"caf\xe9.png")).write_bytes(PNG)
     manifest = prepare(small_tree, tmp_path / "out", PreparationParameters(size=SIDE))
@@ -308,3 +347,10 @@ def test_a_phones_jpeg_with_previews_is_one_picture():
     decoded = decode_image(data, 10**6)
     assert decoded.format == "JPEG"
     np.testing.assert_array_equal(decoded.pixels, np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_a_pointer_to_a_file_that_was_not_fetched_is_named():
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+    with pytest.raises(ImageRejectedError, match="Git LFS") as rejected:
+        decode_image(pointer, 10_000)
+    assert rejected.value.reason == "wrong_type"

@@ -99,6 +99,13 @@ def test_aliases_that_would_fill_the_memory_are_refused(tmp_path):
         ("? [a]\n: 1", "is not YAML"),
         ("!!int x", "no number"),
         ("a: " + "9" * 5000, "no number"),
+        ("a: !!bool maybe", r"is not YAML: no !!bool"),
+        ("a: !!timestamp soon", r"is not YAML: no !!timestamp"),
+        ("a: !!timestamp 2001-99-99", r"is not YAML: no !!timestamp"),
+        ("!!bool a: 1", r"is not YAML: no !!bool"),
+        ("1: a\n0x1: b", "0x1: is given at line 1 and again at line 2"),
+        ("1: a\n1.0: b", "1.0: is given at line 1 and again at line 2"),
+        ("true: a\nTRUE: b", "TRUE: is given at line 1 and again at line 2"),
     ],
 )
 def test_documents_that_cannot_be_are_refused(text, problem):
@@ -126,6 +133,11 @@ def test_the_value_of_an_override_is_literal_unless_it_is_a_scalar_a_list_or_a_m
 def test_an_override_that_begins_as_a_list_must_be_one(text):
     with pytest.raises(YamlTextError, match="is not YAML"):
         read_value(text)
+
+
+@pytest.mark.parametrize("text", ["!!bool maybe", "!!timestamp soon"])
+def test_a_tag_that_does_not_fit_leaves_an_override_text(text):
+    assert read_value(text) == text
 
 
 def test_a_number_sign_in_an_override_does_not_change_the_directory(tmp_path):

@@ -94,7 +94,9 @@ def test_a_silent_server_runs_into_the_deadline(images, way):
     assert caught.value.code in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
 
 
-@pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:8501/v1/models/x:predict"])
+@pytest.mark.parametrize(
+    "url", ["http://a b", "http://a\nb", "ftp://host", "http://", "http://host:8501/v1/models/x:predict"]
+)
 def test_impossible_urls_are_refused(url):
     with pytest.raises(ValueError, match="url: must be like"):
         RestClient(url)

@@ -164,6 +164,16 @@ def test_paths_come_from_a_list_that_ends_in_nul(server, tree, tmp_path):
     assert [row["error"] for row in rows if "error" in row] == ["cannot be read: No such file or directory"]
 
 
+def test_a_listed_path_that_cannot_be_looked_at_spoils_no_other(predict, picture, capsys, tmp_path):
+    (tmp_path / "good.png").write_bytes(picture)
+    longest = "a" * 300
+    (tmp_path / "names").write_text("\0".join(map(str, (tmp_path / longest, tmp_path / "good.png"))))
+    assert predict("--from0", tmp_path / "names", "--json", "--heatmaps", tmp_path / "maps") == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["error"] == "cannot be read: File name too long"
+    assert second["verdict"] == "real"
+
+
 def test_lists_and_streams_that_cannot_be_are_refused(tree, predict, capsys, tmp_path):
     assert predict() == 2
     assert "name images or directories" in capsys.readouterr().err

@@ -230,6 +230,13 @@ class _Terminal(io.StringIO):
         return True
 
 
+def test_on_a_terminal_a_long_reason_does_not_fold_the_names_into_columns_of_letters(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = _Terminal()
+    write_table([Row(Path("holiday/a.png"), error="cannot be read: " + "for a long reason " * 5), *ROWS], stream)
+    assert "holiday/a.png" in stream.getvalue()
+
+
 def test_on_a_terminal_every_verdict_that_names_no_source_has_a_colour_of_its_own(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -86,13 +86,15 @@ def test_the_rollout_reports_the_proxy(proxy):
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST.", "a.localhost", "::1", "[::1]", "0.0.0.0", "::",
-     "::ffff:127.0.0.1", "ip6-localhost"],
+     "::ffff:127.0.0.1", "ip6-localhost", "127.1", "0x7f000001", "2130706433"],
 )  # fmt: skip
 def test_loopback_is_known_by_name_and_address(host):
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["10.0.0.1", "example.com", "localhost.example.com", "2001:db8::1", "128.0.0.1", ""])
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "example.com", "localhost.example.com", "2001:db8::1", "128.0.0.1", "", "10.1", "1"]
+)
 def test_other_hosts_are_not(host):
     assert not is_loopback(host)
 
