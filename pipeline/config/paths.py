@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
-PATTERN_ERROR = "path_pattern"  # kind of pydantic's problem
+PATTERN_ERROR = "path_pattern"  # kinds of pydantic's problems
+HOME_ERROR = "path_home"
 
 # Beam and TensorFlow list files by patterns that begin with these directories, and TFX escapes none of them.
 _PATTERNS = "[]*?\\"
@@ -19,7 +20,7 @@ def require_literal(path: str) -> str:
     """Return a path as it is.
 
     Raises:
-        PydanticCustomError: If it holds a character that acts as a pattern.
+        PydanticCustomError: If it holds a character that acts as a pattern, or begins with a home that nobody has.
     """
     character = pattern_in(path)
     if character is not None:
@@ -28,6 +29,11 @@ def require_literal(path: str) -> str:
             "must not hold '{character}': {characters} act as patterns where files are listed",
             {"character": character, "characters": " ".join(_PATTERNS)},
         )
+    try:
+        Path(path).expanduser()
+    except RuntimeError as error:
+        home = path.partition("/")[0]
+        raise PydanticCustomError(HOME_ERROR, "'{home}' must be somebody's home directory", {"home": home}) from error
     return path
 
 

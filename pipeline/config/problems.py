@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from pipeline.config.paths import PATTERN_ERROR
+from pipeline.config.paths import HOME_ERROR, PATTERN_ERROR
 
 _FIXES = {
     "extra_forbidden": "Remove it, or correct its spelling; keys here: {keys}.",
@@ -25,6 +25,7 @@ _FIXES = {
     "string_too_short": "Write a name.",
     "string_too_long": "Shorten it.",
     PATTERN_ERROR: "Rename the directory, or reach it by a link without such characters.",
+    HOME_ERROR: "Write the whole path, from / on.",
     "model_type": "Write a mapping of keys to values.",
 }
 

@@ -24,6 +24,15 @@ def test_a_pattern_in_a_path_is_refused_with_field_character_and_fix(field, char
 
 
 @pytest.mark.parametrize("field", ["data.dataset", "output_root", "warm_start"])
+def test_a_home_that_nobody_has_is_refused_with_field_and_fix(field):
+    path = "~nobody-of-this-name/x"
+    change = {"data": {"dataset": path}} if field == "data.dataset" else {field: path}
+    with pytest.raises(ConfigurationError, match=rf"demo\.yaml: {field}: '~nobody-of-this-name' must be") as error:
+        validate_config({**VALUES, **change}, "demo.yaml")
+    assert str(error.value).endswith(f"got {path!r}. Write the whole path, from / on.")
+
+
+@pytest.mark.parametrize("field", ["data.dataset", "output_root", "warm_start"])
 def test_a_pattern_in_the_current_directory_is_refused_as_well(tmp_path, monkeypatch, field):
     (tmp_path / "work [1]").mkdir()
     monkeypatch.chdir(tmp_path / "work [1]")
