@@ -115,7 +115,10 @@ def test_every_import_of_a_step_is_in_its_digest(step):
     closure = import_closure(f"components.{step}.executor")
     for name, path in closure.items():
         for module, imported in _IMPORT.findall(path.read_text()):
-            names = [module, *(f"{module}.{part.strip().split(' ')[0]}" for part in imported.split(","))]
+            names = [
+                module,
+                *(f"{module}.{part.strip().split(' ')[0]}" for part in imported.split(",") if part.strip()),
+            ]
             expected = {
                 candidate
                 for candidate in names

@@ -165,24 +165,24 @@ def bombs() -> dict[str, bytes]:
 
     from PIL import Image
 
-    black = Image.new("L", (10_000, 10_000))
+    black = Image.new("L", (10_400, 10_400))
     stream = io.BytesIO()
     black.save(stream, "JPEG", quality=10)
     small = encode_image(textured_image(0, 40, 40), "PNG")
     inflated = zlib.compress(bytes(100_000_000), 9)
     return {
-        "100 megapixel PNG": png(10_000, 10_000, zlib.compress(bytes(10_001 * 10_000), 9)),
-        "100 megapixel JPEG": stream.getvalue(),
-        "PNG of one row": png(100_000_000, 1, zlib.compress(bytes(100_000_001), 9)),
+        "108 megapixel PNG": png(10_400, 10_400, zlib.compress(bytes(10_401 * 10_400), 9)),
+        "108 megapixel JPEG": stream.getvalue(),
+        "PNG of one row": png(108_000_000, 1, zlib.compress(bytes(108_000_001), 9)),
         "PNG of one column": png(1, 50_000_000, zlib.compress(bytes(100_000_000), 9)),
         "PNG with 100 MB of text": small[:33] + chunk(b"zTXt", b"Comment\0\0" + inflated) + small[33:],
         "PNG with 100 MB of profile": small[:33] + chunk(b"iCCP", b"icc\0\0" + inflated) + small[33:],
         "PNG with 100 MB too many": png(40, 40, inflated),
-        "100 megapixel GIF": b"GIF89a" + struct.pack("<HH", 10_000, 10_000) + b"\x80\0\0" + bytes(6) + b",\0\0\0\0"
-        + struct.pack("<HH", 10_000, 10_000) + b"\0\x02\x02D\x01\0;",
-        "100 megapixel BMP": b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 10_000, 10_000, 1, 24, *[0] * 6),
-        "100 megapixel WebP": b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4)
-        + (9_999).to_bytes(3, "little") * 2,
+        "108 megapixel GIF": b"GIF89a" + struct.pack("<HH", 10_400, 10_400) + b"\x80\0\0" + bytes(6) + b",\0\0\0\0"
+        + struct.pack("<HH", 10_400, 10_400) + b"\0\x02\x02D\x01\0;",
+        "108 megapixel BMP": b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 10_400, 10_400, 1, 24, *[0] * 6),
+        "108 megapixel WebP": b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4)
+        + (10_399).to_bytes(3, "little") * 2,
     }  # fmt: skip
 
 

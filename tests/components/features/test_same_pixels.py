@@ -237,6 +237,6 @@ def test_pictures_that_move_are_taken_by_neither(prepared, name):
 
 
 def test_preparation_says_why_it_leaves_files_out(prepared):
-    by_extension = {name: "extension" for name in (*SERVED_ALONE, *NEITHER) if name.endswith((".gif", ".bmp"))}
-    assert len(by_extension) == 3
-    assert prepared.reasons == REASONS | by_extension
+    by_content = {name: "wrong_type" for name in (*SERVED_ALONE, *NEITHER) if name.endswith((".gif", ".bmp"))}
+    assert len(by_content) == 3
+    assert prepared.reasons == REASONS | by_content

@@ -161,7 +161,7 @@ async def write_to_port(rest: str, request: Malformed) -> tuple[str, bytes]:
 def fault_of(request: Malformed, reply: Reply) -> str | None:
     """Says what is wrong with a reply, or None."""
     if reply.answered:
-        if "100 megapixel" in request.kind:
+        if "108 megapixel" in request.kind:
             return f"{reply.code} for an image above the limit of {contract.MAX_IMAGE_PIXELS:,} pixels"
         wrong = malformed_answer(request, reply)
         return None if wrong is None else f"{reply.code}, yet {wrong}"
