@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from components.training.augmentation_parameters import AugmentationParameters
+from serving.decoding import decode
 
 _BLOCK = 8  # JPEG works in blocks of this many pixels; a window may start anywhere in one
 _QUARTERS = 4
@@ -175,7 +176,7 @@ def _saved_again(
 def _through(pixels: np.ndarray, codec: str, **options: Any) -> np.ndarray:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, codec, **options)
-    return np.asarray(Image.open(buffer).convert("RGB"))
+    return np.asarray(decode(buffer.getvalue()))
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
