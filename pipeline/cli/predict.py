@@ -38,7 +38,11 @@ def add_predict(commands: Commands) -> None:
         _predict,
     )
     parser.add_argument(
-        "paths", metavar="IMAGE_OR_DIR", nargs="*", type=_path, help="- reads one image from standard input"
+        "paths",
+        metavar="IMAGE_OR_DIR",
+        nargs="*",
+        type=_path,
+        help="image files and directories; - reads one image from standard input",
     )
     parser.add_argument(
         "--from0",
