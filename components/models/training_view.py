@@ -14,8 +14,8 @@ import keras
 import tensorflow as tf
 
 from components.models.any_size import averages_over_places, input_of_any_size
-from components.models.block_spectra import LogMagnitude
 from components.models.parameters import Precision
+from components.models.whitening import WhitenedProjection
 
 # Below a vector register of float32 values, kernels of strided convolutions leave most of it empty.
 _FEW_CHANNELS = 8
@@ -25,7 +25,6 @@ _IN_PRECISION = (
     keras.layers.Add,
     keras.layers.AveragePooling2D,
     keras.layers.MaxPooling2D,
-    LogMagnitude,
 )
 
 
@@ -55,6 +54,8 @@ def training_view(model: keras.Model, precision: Precision = "float32") -> keras
             return _FusedBatchNormalization(layer)
         if isinstance(layer, keras.layers.Conv2D) and inner and _halves_few_channels(layer):
             return _StridedConvolution(layer, dtype=mixed)
+        if mixed and isinstance(layer, WhitenedProjection):
+            return _ProjectionInPrecision(layer, dtype=mixed)
         return _InPrecision(layer, dtype=mixed) if mixed and isinstance(layer, _IN_PRECISION) else layer
 
     inputs = input_of_any_size(model) if averages_over_places(model) else None
@@ -88,6 +89,22 @@ class _InPrecision(_View):
     def call(self, inputs: tf.Tensor | list[tf.Tensor], **_: object) -> tf.Tensor:
         """Returns the layer's output."""
         return self._layer.call(inputs)
+
+
+class _ProjectionInPrecision(_View):
+    """Subtracts the mean and multiplies basis and kernel in float32, and projects in the precision of the view."""
+
+    def __init__(self, layer: WhitenedProjection, dtype: keras.DTypePolicy) -> None:
+        super().__init__(layer, dtype="float32", autocast=False)
+        self._computed_in = dtype.compute_dtype
+
+    def compute_output_spec(self, inputs: keras.KerasTensor, **_: object) -> keras.KerasTensor:
+        """Returns shape and type of the output."""
+        return keras.KerasTensor(self._layer.compute_output_shape(inputs.shape), self._computed_in)
+
+    def call(self, inputs: tf.Tensor, **_: object) -> tf.Tensor:
+        """Returns the layer's output."""
+        return self._layer.project(inputs, self._computed_in)
 
 
 class _FusedBatchNormalization(_View):

@@ -19,6 +19,7 @@ from components.training.sampling import class_weights
 from components.training.strategies import synchronise_batch_normalisation
 from components.training.trained import SplitScores, TrainedModule
 from components.training.training import Training
+from components.training.whitening import fit_whitening
 
 # A softmax has no threshold: its answer is the most probable class.
 _ARGMAX = OperatingPoint(0.0, "argmax", "the most probable class")
@@ -79,6 +80,8 @@ def fit_module(
         for split in ("train", "eval", COPIES)
         if split in splits
     }
+    if training.start is None:
+        fit_whitening(model, labelled["train"], parameters)
     with _learner(training, module, model) as learner:
         history = train(learner, labelled["train"], labelled["eval"], module.name, training.logs, training.checkpoint)
         # A model without the strategy's variables: what is saved and served knows nothing of how it was trained.

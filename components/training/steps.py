@@ -27,11 +27,13 @@ def make_optimizer(parameters: TrainingParameters, variables: Sequence[keras.Var
     """
     if parameters.weight_decay:
         adam: keras.optimizers.Optimizer = keras.optimizers.AdamW(
-            parameters.learning_rate, weight_decay=parameters.weight_decay
+            parameters.learning_rate,
+            weight_decay=parameters.weight_decay,
+            global_clipnorm=parameters.gradient_norm,
         )
         adam.exclude_from_weight_decay([variable for variable in variables if not variable.name.endswith("kernel")])
     else:
-        adam = keras.optimizers.Adam(parameters.learning_rate)
+        adam = keras.optimizers.Adam(parameters.learning_rate, global_clipnorm=parameters.gradient_norm)
     optimizer = keras.optimizers.LossScaleOptimizer(adam) if parameters.precision == "float16" else adam
     optimizer.build(variables)
     return optimizer
