@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.models.training_view import training_view
+from components.models.any_size import averages_over_places, of_any_size
 from components.models.whitening import WhitenedProjection, whitening_basis
 from components.training.inputs import LabelledInputs
 from components.training.parameters import TrainingParameters
@@ -27,11 +27,13 @@ def fit_whitening(model: keras.Model, training: LabelledInputs, parameters: Trai
     layers = [layer for layer in model.layers if isinstance(layer, WhitenedProjection)]
     if not layers:
         return
-    view = training_view(keras.Model(model.input, [layer.input for layer in layers]))
+    view = keras.Model(model.input, [layer.input for layer in layers])
+    if averages_over_places(model):  # windows are smaller than what is asked later
+        view = of_any_size(view)
 
     @tf.function(reduce_retracing=True)
     def sums(inputs: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        rows = [tf.reshape(read, (-1, read.shape[-1])) for read in view(inputs, training=True)]
+        rows = [tf.reshape(read, (-1, read.shape[-1])) for read in view(inputs, training=False)]
         count = [tf.cast(tf.shape(of_layer)[0], tf.float32) for of_layer in rows]
         return [
             (tf.reduce_mean(of_layer, 0), tf.matmul(of_layer, of_layer, transpose_a=True) / number)
