@@ -1,7 +1,7 @@
 """The primary module's network "blocks": log-spectra of the 8x8 blocks of a JPEG, at two scales.
 
 Its input are pixels; the first layer turns them into magnitudes of cosine coefficients, of which the network sees the
-logarithms, whitened. From there on an image has an eighth of its height and width, so that 250,000 weights cost about
+logarithms, whitened. From there on an image has an eighth of its height and width, so that 248,000 weights cost about
 as much as the 46,000 of "wide".
 
     logarithms      384 channels, (height / 8, width / 8)

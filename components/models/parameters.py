@@ -17,7 +17,7 @@ class LayerParameters(Parameters):
     Attributes:
         network: of the primary module: "paper", as published; "wide", which sees its input at three gains,
             normalises every layer, and has up to five times the filters (see components/models/primary.py); or
-            "blocks", which reads pixels as log-spectra of the 8x8 blocks of a JPEG, at two scales, and has 287,000
+            "blocks", which reads pixels as log-spectra of the 8x8 blocks of a JPEG, at two scales, and has 248,000
             weights (see components/models/blocks.py).
         initialization: "paper", normal with standard deviation 0.02 as published; or "he", scaled to the fan-in of
             each layer (He et al. 2015), which learns from hundreds of images where the former needs tens of thousands.

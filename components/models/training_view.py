@@ -55,6 +55,9 @@ def training_view(model: keras.Model, precision: Precision = "float32") -> keras
         if isinstance(layer, keras.layers.Conv2D) and inner and _halves_few_channels(layer):
             return _StridedConvolution(layer, dtype=mixed)
         if mixed and isinstance(layer, WhitenedProjection):
+            # Of one row an image there is nothing to gain.
+            if len(layer.input.shape) == 2:
+                return layer
             return _ProjectionInPrecision(layer, dtype=mixed)
         return _InPrecision(layer, dtype=mixed) if mixed and isinstance(layer, _IN_PRECISION) else layer
 
