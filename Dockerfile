@@ -53,6 +53,7 @@ COPY setup.py README.md LICENSE ./
 COPY pipeline pipeline
 COPY components components
 COPY serving serving
+COPY models models
 RUN /opt/tools/bin/uv pip install --quiet --no-cache --offline --no-deps --no-build-isolation \
       --python /opt/venv/bin/python --prefix /opt/application . \
  && rm /opt/application/.lock \

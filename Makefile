@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv first.
-.PHONY: help setup demo test test-fast test-long bench bench-short conformance image lint format lock
+.PHONY: help setup demo faces test test-fast test-long bench bench-short conformance image lint format lock
 
 # One process a core; a file's tests stay together, because they share costly fixtures.
 SIDE_BY_SIDE = -n $(shell nproc) --dist loadfile
@@ -14,6 +14,8 @@ help:
 	@echo "make conformance ADDRESS=HOST:8500 REST=http://HOST:8501 [MODEL=NAME]"
 	@echo "                checks a running server, TF Serving or ours; without addresses it starts ours"
 	@echo "make image      builds the container image without Docker and runs it (root on Debian)"
+	@echo "make faces FACES_WEB=TREE FACES=TREE"
+	@echo "                trains the model that comes with the product again, from two image trees"
 	@echo "make lint       ruff and mypy"
 	@echo "make lock       resolve requirements.lock anew"
 
@@ -22,6 +24,17 @@ setup:
 
 demo: setup
 	@.venv/bin/genattr demo
+
+# The model that comes with the product: see models/faces/README.md for the images.
+faces: setup
+	@test -d "$(FACES_WEB)" -a -d "$(FACES)" || { echo "make faces: name both image trees: FACES_WEB=TREE FACES=TREE"; exit 2; }
+	rm -rf data/faces_images && mkdir -p data/faces_images
+	cp -r $(FACES_WEB)/real $(FACES_WEB)/fake data/faces_images
+	for class in real fake; do for source in $(FACES)/$$class/*; do \
+	  mkdir -p data/faces_images/$$class/$${source##*/}/png && cp $$source/* data/faces_images/$$class/$${source##*/}/png || exit 1; \
+	done; done
+	.venv/bin/genattr prepare data/faces_images data/faces_model --size 256 --train 0.8 --eval 0.1 --test 0.1
+	.venv/bin/genattr run configs/faces_model.yaml
 
 bench: setup
 	@.venv/bin/python benchmarks/run.py

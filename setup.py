@@ -1,5 +1,12 @@
-"""Packaging entry point; everything is declared in pyproject.toml."""
+"""Packaging entry point; what is not declared here is declared in pyproject.toml."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
-setup()
+# The folder `models` holds no code: it is installed under a name of ours, beside the packages.
+MODELS = "generator_attribution_models"
+
+setup(
+    packages=[*find_packages(include=["pipeline*", "components*", "serving*"]), MODELS],
+    package_dir={MODELS: "models"},
+    package_data={MODELS: ["**/*"]},
+)

@@ -20,7 +20,7 @@ def add_evaluate(commands: Commands) -> None:
         "genattr evaluate runs/demo/serving/generator_attribution data/demo -o reports/demo --perturb all",
         _evaluate,
     )
-    parser.add_argument("servable", metavar="SERVABLE", type=Path, help="servable, or the folder of its versions")
+    parser.add_argument("servable", metavar="SERVABLE", type=Path, help="servable, the folder of its versions, or a name: faces")
     parser.add_argument("dataset", metavar="DATASET", type=Path, help="prepared dataset, the folder of its spans")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="REPORT", help="folder; an earlier evaluation is replaced"
@@ -52,10 +52,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     """Measure a servable on a dataset. Exit code 1 if any image could not be judged."""
     from components.dataset.perturbations import ORDER
     from pipeline.evaluate.evaluation import EvaluationOptions, check, evaluate
+    from serving.servable.shipped import resolve_model
 
     chosen = ORDER if "all" in options.perturbations else [name for name in ORDER if name in options.perturbations]
     evaluation = EvaluationOptions(
-        servable=options.servable,
+        servable=resolve_model(options.servable),
         dataset=options.dataset,
         output=options.output,
         span=options.span,

@@ -32,7 +32,8 @@ def add_predict(commands: Commands) -> None:
         commands,
         "predict",
         "ask for verdicts on images and folders of images",
-        "genattr predict photos/ --model runs/demo/serving/generator_attribution --format jsonl -o verdicts.jsonl\n"
+        "genattr predict photo.jpg\n"
+        "  genattr predict photos/ --model runs/demo/serving/generator_attribution --format jsonl -o verdicts.jsonl\n"
         "  find photos -newer verdicts.csv -name '*.jpg' -print0 | genattr predict --from0 - --rest http://127.0.0.1:8501\n"
         "  genattr predict photos/ --model models/ganfp --heatmaps maps/ --sourcetags --heatmap-scale reference",
         _predict,
@@ -50,8 +51,13 @@ def add_predict(commands: Commands) -> None:
         metavar="FILE",
         help="read more paths from FILE, each ended by NUL, as find -print0 writes them; - is standard input",
     )
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--model", type=Path, metavar="SERVABLE", help="servable, or the folder of its versions")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
+        "--model",
+        type=Path,
+        metavar="SERVABLE",
+        help="servable, the folder of its versions, or the name of a model that comes with the product (default: faces)",
+    )
     model.add_argument("--grpc", metavar="HOST:PORT", help="ask a server by gRPC")
     model.add_argument("--rest", metavar="URL", help="ask a server by REST, e.g. http://127.0.0.1:8501")
     parser.add_argument("--format", choices=("table", "csv", "jsonl"), default="table", help="(default table)")
@@ -118,6 +124,7 @@ def _predict(options: argparse.Namespace) -> int:
     from serving.client.predict import predict_files
     from serving.request_log.client_log import client_log
 
+    introduced = _settle_model(options)
     client = _client_options(options)
     request_log = request_log_options(options)
     found, listed = _find(options)
@@ -134,6 +141,8 @@ def _predict(options: argparse.Namespace) -> int:
         if options.output:
             stream = stack.enter_context(options.output.open("w", encoding="utf-8", newline=""))
         advance = stack.enter_context(output.progress("asking"))
+        if introduced:
+            output.remark(introduced)
         predictor = stack.enter_context(
             open_predictor(model=options.model, grpc=options.grpc, rest=options.rest, options=client)
         )
@@ -167,6 +176,16 @@ def _predict(options: argparse.Namespace) -> int:
     if tally.errors:
         output.error(f"{tally.errors} of {tally.images} images could not be judged; the reason stands beside each.")
     return FAILED if tally.errors else DONE
+
+
+def _settle_model(options: argparse.Namespace) -> str | None:
+    """Replace a model's name by its path, none at all by the default model; return the line that introduces it."""
+    from serving.servable.shipped import default_model, introduction, resolve_model
+
+    if options.model is None and (options.grpc or options.rest):
+        return None
+    options.model = default_model() if options.model is None else resolve_model(options.model)
+    return introduction(options.model)
 
 
 class _Tally:

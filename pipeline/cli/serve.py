@@ -21,12 +21,13 @@ def add_serve(commands: Commands) -> None:
         commands,
         "serve",
         "serve a servable by gRPC and REST, as TF Serving would (for laptops and tests)",
-        "genattr serve runs/demo/serving/generator_attribution --ui\n"
+        "genattr serve faces --ui\n"
+        "  genattr serve runs/demo/serving/generator_attribution --ui\n"
         "  genattr serve --model-config-file models.config --batching-parameters-file batching_parameters.txt",
         _serve,
     )
     parser.add_argument(
-        "model_base_dir", metavar="MODEL_BASE_DIR", type=Path, nargs="?", help="folder that holds <version>/"
+        "model_base_dir", metavar="MODEL_BASE_DIR", type=Path, nargs="?", help="folder that holds <version>/, or a model's name: faces"
     )
     add_server_arguments(parser)
 
@@ -34,12 +35,14 @@ def add_serve(commands: Commands) -> None:
 def _serve(options: argparse.Namespace) -> int:
     """Serve a servable until a signal stops the process."""
     logging.getLogger("serving").setLevel(logging.INFO)
+    from serving.servable.shipped import resolve_model
     from serving.server.lifecycle import run_server
     from serving.server.memory import bound_arenas
     from serving.server.protocols.ports import require_free_ports
     from serving.server.telemetry.access_log import write_access_log
 
-    server = options_from(options, options.model_base_dir)
+    base = None if options.model_base_dir is None else resolve_model(options.model_base_dir)
+    server = options_from(options, base)
     require_free_ports(server)
     write_access_log(options.access_log)
     bound_arenas()

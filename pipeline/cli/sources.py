@@ -142,7 +142,7 @@ def add_describe(commands: Commands) -> None:
         "  genattr describe runs/demo/serving/generator_attribution --format html -o card.html",
         _describe,
     )
-    parser.add_argument("servable", metavar="SERVABLE", type=Path, help="servable, or the folder of its versions")
+    parser.add_argument("servable", metavar="SERVABLE", type=Path, help="servable, the folder of its versions, or a name: faces")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--format", choices=("markdown", "html"), default="markdown", help="(default markdown)")
     shape.add_argument("--json", action="store_true", help="print the card as JSON")
@@ -161,9 +161,10 @@ def _describe(options: argparse.Namespace) -> int:
     from pipeline.model_card.describe import describe_servable
     from pipeline.model_card.rendering import as_html, as_markdown
     from pipeline.model_card.sections import card_sections
+    from serving.servable.shipped import resolve_model
 
     config = load_config(options.config) if options.config else None
-    described = describe_servable(options.servable, config)
+    described = describe_servable(resolve_model(options.servable), config)
     if options.json:
         text = json.dumps(described.to_dict(), indent=2) + "\n"
     else:
