@@ -36,7 +36,8 @@ VERDICT_UNCERTAIN = "uncertain"  # the primary module's probability lies in the 
 RESERVED_VERDICTS = (VERDICT_REAL, VERDICT_UNKNOWN_GENERATOR, VERDICT_CONTRADICTION, VERDICT_UNCERTAIN)
 
 # Files of a servable, relative to its version directory.
-# {"detection": t, "sources": {name: t}, "input": {...}}; with a band, "uncertain_band": [lowest, highest] too.
+# {"detection": t, "sources": {name: t}, "input": {...}}; with a band, "uncertain_band": [lowest, highest] too;
+# with an acceptance threshold, "acceptance": t.
 ASSET_OPERATING_POINTS = "assets/operating_points.json"
 ASSET_LABEL_MAP = "assets/label_map.json"  # {"detection": {"real": 0, "fake": 1}, "sources": [...], "verdicts": [...]}
 WARMUP_REQUESTS = "assets.extra/tf_serving_warmup_requests"

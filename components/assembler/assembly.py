@@ -1,9 +1,10 @@
 """From trained modules to one servable: which heads go in, and why others do not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.assembler.acceptance import acceptance_threshold
 from components.errors import StepRefusedError
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
@@ -12,6 +13,7 @@ from components.servable.assembly import Assembly, write_assembly
 from components.servable.export import export_servable
 from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
+from components.servable.parameters import VerdictParameters
 from components.training import artifacts
 
 
@@ -23,11 +25,13 @@ class Candidate:
         model: folder of the Model artifact.
         blessed: whether it reached its gates.
         robust: whether it reached its gates on perturbed copies too, if it was asked.
+        run: folder of the ModelRun artifact, whose scores of the eval split an acceptance threshold is chosen on.
     """
 
     model: Path
     blessed: bool
     robust: bool = True
+    run: Path | None = None
 
 
 def assemble(
@@ -37,7 +41,7 @@ def assemble(
     primary: Candidate,
     heads: Mapping[str, Candidate],
     level: AttributionLevel = "instance",
-    uncertain_band: tuple[float, float] | None = None,
+    verdict: VerdictParameters = VerdictParameters(),
 ) -> Assembly:
     """Writes one servable of the primary module and every blessed head.
 
@@ -48,7 +52,7 @@ def assemble(
         primary: the primary module.
         heads: source -> head, in the order of the outputs.
         level: what the heads are named after: sources, or generator architectures.
-        uncertain_band: lowest and highest probability of the primary module at which the verdict is "uncertain".
+        verdict: how the servable decides.
 
     Returns:
         What went in and what did not.
@@ -70,7 +74,8 @@ def assemble(
     points = OperatingPoints(
         artifacts.read_description(primary.model).operating_point.threshold,
         {source: artifacts.read_description(model).operating_point.threshold for source, model in blessed.items()},
-        uncertain_band,
+        verdict.uncertain_band,
+        _acceptance(blessed, heads, level, verdict),
     )
     module = AttributionModule(
         ExportedTransform(transform_graph),
@@ -89,3 +94,14 @@ def assemble(
     )
     write_assembly(folder, assembly)
     return assembly
+
+
+def _acceptance(
+    blessed: Iterable[str], heads: Mapping[str, Candidate], level: AttributionLevel, verdict: VerdictParameters
+) -> float | None:
+    """Return the acceptance threshold of the heads that are assembled; None if none is wanted or can be chosen."""
+    if verdict.acceptance == "none":
+        return None
+    runs = {source: heads[source].run for source in blessed}
+    scored = {source: artifacts.read_scores(run)["eval"] for source, run in runs.items() if run is not None}
+    return acceptance_threshold(scored, level, verdict.known_rejection)

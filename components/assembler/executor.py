@@ -61,9 +61,12 @@ class AssemblerExecutor(base_executor.BaseExecutor):
             artifact_utils.get_single_uri(input_dict["transform_graph"]),
             inputs,
             Candidate(Path(records[PRIMARY].model.uri), records[PRIMARY].blessed, robust),
-            {source: Candidate(Path(head.model.uri), head.blessed) for source, head in heads.items()},
+            {
+                source: Candidate(Path(head.model.uri), head.blessed, run=Path(head.run.uri))
+                for source, head in heads.items()
+            },
             exec_properties["level"],
-            verdict.uncertain_band,
+            verdict,
         )
         card = build_card(
             self._run(folder, exec_properties["source_digest"]),

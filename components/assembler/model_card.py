@@ -130,7 +130,9 @@ def build_card(
     """
     served = {"primary": primary, **{source: head for source, head in heads.items() if head.blessed}}
     left_out = {source: head for source, head in heads.items() if not head.blessed}
-    seen = {"representation": inputs.representation, "colour": inputs.colour, "size": inputs.size}
+    seen: dict[str, Any] = {"representation": inputs.representation, "colour": inputs.colour, "size": inputs.size}
+    if inputs.views:
+        seen["views"] = inputs.views
     data = _data(dataset, {"primary": primary, **heads})
     models = [_model(name, record) for name, record in served.items()]
     return {

@@ -3,6 +3,7 @@
 The primary module has priority. Among heads that claim the image the strongest wins; a fake that no head claims comes
 from an unknown generator; a real one that a head claims is a contradiction, which is reported as such, never hidden.
 A head claims an image from its threshold on, and, where it has a distance, only if the image is near enough.
+Where there is an acceptance threshold, the strongest head must also reach that; else the generator is unknown.
 Where a band is given, an image on which the primary module's probability lies in it is uncertain, whatever heads say.
 """
 
@@ -21,6 +22,7 @@ def verdicts(
     source_names: Sequence[str],
     uncertain_band: tuple[float, float] | None = None,
     within_distance: tf.Tensor | None = None,
+    acceptance: float = 0.0,
 ) -> tf.Tensor:
     """Decides each row of a batch.
 
@@ -33,6 +35,7 @@ def verdicts(
         uncertain_band: lowest and highest fake probability of an uncertain image, both included; None: no image is.
         within_distance: bool (batch, heads), whether the image is near enough to the head's source to be claimed at
             all; None: all are.
+        acceptance: highest probability of all heads, 0..1, from which on a fake image is of a known generator.
 
     Returns:
         string (batch,): a source's name, "real", "unknown_generator", "contradiction" or "uncertain".
@@ -45,7 +48,11 @@ def verdicts(
     claims = source_probabilities >= tf.constant(list(source_thresholds), tf.float32)
     if within_distance is not None:
         claims &= within_distance
-    decided = _decided(fake_probability >= detection_threshold, source_probabilities, claims, source_names)
+    fake = fake_probability >= detection_threshold
+    if acceptance > 0.0 and source_names:
+        accepted = tf.reduce_max(source_probabilities, axis=1) >= acceptance
+        claims &= (accepted | ~fake)[:, tf.newaxis]
+    decided = _decided(fake, source_probabilities, claims, source_names)
     if uncertain_band is None:
         return decided
     lowest, highest = uncertain_band

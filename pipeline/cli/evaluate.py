@@ -20,7 +20,9 @@ def add_evaluate(commands: Commands) -> None:
         "genattr evaluate runs/demo/serving/generator_attribution data/demo -o reports/demo --perturb all",
         _evaluate,
     )
-    parser.add_argument("servable", metavar="SERVABLE", type=Path, help="servable, the folder of its versions, or a name: faces")
+    parser.add_argument(
+        "servable", metavar="SERVABLE", type=Path, help="servable, the folder of its versions, or a name: faces"
+    )
     parser.add_argument("dataset", metavar="DATASET", type=Path, help="prepared dataset, the folder of its spans")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="REPORT", help="folder; an earlier evaluation is replaced"

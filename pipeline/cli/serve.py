@@ -27,7 +27,11 @@ def add_serve(commands: Commands) -> None:
         _serve,
     )
     parser.add_argument(
-        "model_base_dir", metavar="MODEL_BASE_DIR", type=Path, nargs="?", help="folder that holds <version>/, or a model's name: faces"
+        "model_base_dir",
+        metavar="MODEL_BASE_DIR",
+        type=Path,
+        nargs="?",
+        help="folder that holds <version>/, or a model's name: faces",
     )
     add_server_arguments(parser)
 

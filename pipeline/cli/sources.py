@@ -142,7 +142,9 @@ def add_describe(commands: Commands) -> None:
         "  genattr describe runs/demo/serving/generator_attribution --format html -o card.html",
         _describe,
     )
-    parser.add_argument("servable", metavar="SERVABLE", type=Path, help="servable, the folder of its versions, or a name: faces")
+    parser.add_argument(
+        "servable", metavar="SERVABLE", type=Path, help="servable, the folder of its versions, or a name: faces"
+    )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--format", choices=("markdown", "html"), default="markdown", help="(default markdown)")
     shape.add_argument("--json", action="store_true", help="print the card as JSON")

@@ -236,13 +236,25 @@ def _decided(config: PipelineConfig, records: Mapping[str, NodeRecord], sources:
 
     band = config.verdict.uncertain_band
     thresholds = [points[name] for name in sources]
-    decided = verdicts(primary.scores[known], heads, points[PRIMARY], thresholds, sources, band)
+    acceptance = _acceptance(records)
+    decided = verdicts(
+        primary.scores[known], heads, points[PRIMARY], thresholds, sources, band, acceptance=acceptance or 0.0
+    )
     return _Decided(
         primary.labels[known],
         np.array([group_of(source, config.attribution_level) for source in primary.sources[known].tolist()]),
         np.array([verdict.decode() for verdict in decided.numpy()]),
         np.column_stack([primary.scores[known], heads]),
     )
+
+
+def _acceptance(records: Mapping[str, NodeRecord]) -> float | None:
+    """Return the acceptance threshold of the assembled servable; None if it has none."""
+    assembled = _output(records, ASSEMBLER, "model")
+    if assembled is None:
+        return None
+    points = assembled.path / artifacts.SERVING_FOLDER / contract.ASSET_OPERATING_POINTS
+    return json.loads(points.read_text()).get("acceptance")
 
 
 def _confusion(

@@ -22,6 +22,8 @@ class ServableDescription:
         size: height and width in pixels of the window that it looks at, None where it does not say.
         representation: what its models read, "" where it does not say.
         uncertain_band: lowest and highest fake probability at which its verdict is "uncertain", None without a band.
+        acceptance: highest probability of all heads from which on a fake image is of a known generator, 0..1; None
+            where each head's own operating point decides.
     """
 
     version: Version
@@ -31,12 +33,15 @@ class ServableDescription:
     size: int | None
     representation: str
     uncertain_band: tuple[float, float] | None = None
+    acceptance: float | None = None
 
     def in_words(self) -> str:
         """Returns one sentence."""
         window = f"a window of {self.size} x {self.size} pixels" if self.size else "windows of unknown size"
         read = f"{self.representation} input" if self.representation else "unknown input"
         said = f"Version {self.version.number}: {read}, {window}, heads: {', '.join(self.sources) or 'none'}"
+        if self.acceptance is not None:
+            said += f"; unknown generator below {self.acceptance:.3g} of every head"
         if self.uncertain_band is None:
             return f"{said}."
         lowest, highest = self.uncertain_band
@@ -66,11 +71,21 @@ def describe(path: Path) -> ServableDescription:
             size=int(inputs["size"]) if "size" in inputs else None,
             representation=str(inputs.get("representation", "")),
             uncertain_band=_band(said.get("uncertain_band")),
+            acceptance=_probability(said.get("acceptance")),
         )
     except OSError as error:
         raise ServableError(f"{file}: cannot be read: {error.strerror or error}. {again}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ServableError(f"{file}: is damaged: {error}. {again}") from error
+
+
+def _probability(said: Any) -> float | None:
+    """Returns the acceptance threshold as the asset says it; raises ValueError or TypeError if it is none."""
+    if said is None:
+        return None
+    if not 0.0 <= float(said) <= 1.0:
+        raise ValueError(f"acceptance must be a probability in 0..1, got {said}")
+    return float(said)
 
 
 def _band(said: Any) -> tuple[float, float] | None:

@@ -90,4 +90,6 @@ def introduction(base: Path) -> str | None:
 
 def _root() -> Path:
     packages = Path(__file__).resolve().parents[2]
-    return next((folder for folder in (packages / "models", packages / _PACKAGE) if folder.is_dir()), packages / _PACKAGE)
+    return next(
+        (folder for folder in (packages / "models", packages / _PACKAGE) if folder.is_dir()), packages / _PACKAGE
+    )

@@ -13,7 +13,10 @@ from components.features.parameters import InputParameters
 from components.features.transform import ExportedTransform
 from components.models.distances import SourceDistance
 from components.servable.assembly import Assembly, read_assembly
+from components.servable.parameters import VerdictParameters
 from components.training import artifacts
+from components.training.history import History
+from components.training.trained import SplitScores, TrainedModule
 from tests.support import modules
 from tests.support.images import SIZE, SMOOTH, STRIPES, encode, noise
 
@@ -65,11 +68,39 @@ def test_the_band_reaches_the_servable_and_without_one_nothing_is_said_of_it(
 ):
     plain = (assembled[0] / "Format-Serving" / "assets" / "operating_points.json").read_text()
     assert "uncertain" not in plain
-    assemble(tmp_path, transform_graph, INPUTS, *candidates, "instance", (0.0, 1.0))
+    assemble(tmp_path, transform_graph, INPUTS, *candidates, "instance", VerdictParameters(uncertain_band=(0.0, 1.0)))
     points = json.loads((tmp_path / "Format-Serving" / "assets" / "operating_points.json").read_text())
     assert points == {**json.loads(plain), "uncertain_band": [0.0, 1.0]}
     answers = modules.ask(tmp_path / "Format-Serving", [encode(noise(1)), encode(noise(2, 40, 50))])
     assert answers["verdict"].tolist() == [b"uncertain", b"uncertain"]
+
+
+def test_an_acceptance_threshold_is_chosen_on_the_eval_split_and_makes_generators_unknown(
+    candidates, transform_graph, tmp_path
+):
+    primary, heads = candidates
+    scored = dict.fromkeys((STRIPES, SMOOTH), None)
+    for number, source in enumerate(scored):
+        # Twenty images of the source, of which one has a lower highest probability than all others.
+        sources = np.array([source] * 20 + ["real_a"] * 5)
+        scores = np.linspace(0.9, 0.99, 25).astype(np.float32)
+        scores[0] = 0.1
+        paths = np.array([f"{source}/{index}" for index in range(25)])
+        split = SplitScores((sources == source).astype(np.int32), scores, sources, paths)
+        trained = TrainedModule(None, None, History(), {"eval": split}, 0.0)
+        artifacts.write_run(tmp_path / f"run-{number}", trained)
+        heads = {**heads, source: dataclasses.replace(heads[source], run=tmp_path / f"run-{number}")}
+    chosen = VerdictParameters(acceptance="highest_head", known_rejection=0.05)
+    assemble(tmp_path / "model", transform_graph, INPUTS, primary, heads, "instance", chosen)
+    points = json.loads((tmp_path / "model" / "Format-Serving" / "assets" / "operating_points.json").read_text())
+    # Two of forty may fall below: both low ones do.
+    assert points["acceptance"] == pytest.approx(float(np.linspace(0.9, 0.99, 25, dtype=np.float32)[1]))
+    answers = modules.ask(tmp_path / "model" / "Format-Serving", [encode(noise(1)), encode(noise(2, 40, 50))])
+    highest = answers["source_probabilities"].max(axis=1)
+    fake = answers["fake_probability"] >= points["detection"]
+    unknown = answers["verdict"] == b"unknown_generator"
+    assert (highest < points["acceptance"]).all()
+    np.testing.assert_array_equal(unknown, fake)
 
 
 def test_the_servable_answers_as_the_modules_on_the_exported_preprocessing(assembled, candidates, transform_graph):

@@ -91,9 +91,7 @@ def test_blocks_in_bfloat16_are_close_to_float32():
     kinds = {layer.name: layer.compute_dtype for layer in view.layers}
     exact = ("Spectra", "Log", "Project", "BNorm", "Summary", "MeanStd", "Dense", "Concat", "Dropout", "Decision")
     assert {kind for name, kind in kinds.items() if any(word in name for word in exact)} == {"float32"}
-    assert {kind for name, kind in kinds.items() if any(word in name for word in ("Conv", "Add"))} == {
-        "bfloat16"
-    }
+    assert {kind for name, kind in kinds.items() if any(word in name for word in ("Conv", "Add"))} == {"bfloat16"}
     ours, theirs = taught(model, view), taught(model, model)
     assert 0 < np.max(np.abs(ours["output"] - theirs["output"])) < 0.02
     for name in (name for name in theirs if "gradient" in name and "kernel" in name):

@@ -120,3 +120,25 @@ def test_a_head_claims_no_image_that_is_too_far_from_its_source():
     decided = verdicts(fake, probabilities, DETECTION, CLAIMS, NAMES, within_distance=within)
     # The strongest near enough; the next one; none of a fake; none of a real one.
     assert [one.decode() for one in decided.numpy()] == [NAMES[0], NAMES[1], "unknown_generator", "real"]
+
+
+@pytest.mark.parametrize(
+    ("fake", "sources", "verdict"),
+    [
+        (0.9, (0.8, 0.0, 0.0), "unknown_generator"),  # claimed, but below the acceptance threshold
+        (0.9, (0.8, 0.0, 0.95), "sngan_c"),
+        (0.9, (0.85, 0.9, 0.0), "stylegan_b"),  # at the threshold is accepted
+        (0.9, (0.8, 0.05, 0.9), "sngan_c"),
+        (0.1, (0.8, 0.0, 0.0), "contradiction"),  # a real image stays what it is
+        (0.1, (0.0, 0.0, 0.0), "real"),
+        (0.9, (0.0, 0.0, 0.0), "unknown_generator"),
+    ],
+)
+def test_below_the_acceptance_threshold_the_generator_is_unknown(fake, sources, verdict, decide):
+    decided = decide(tf.constant([fake]), tf.constant([sources]), DETECTION, CLAIMS, NAMES, acceptance=0.9)
+    assert decided.numpy() == [verdict.encode()]
+
+
+def test_an_acceptance_threshold_without_heads_changes_nothing():
+    decided = verdicts(tf.constant([0.1, 0.9]), tf.zeros((2, 0)), 0.5, [], [], acceptance=0.9)
+    assert decided.numpy().tolist() == [b"real", b"unknown_generator"]

@@ -262,8 +262,8 @@ def test_the_level_of_attribution_reaches_heads_baselines_and_the_servable():
 
 def test_the_band_reaches_the_assembler_and_changes_no_other_node(two_sources):
     banded = compiled("first_a", "second_b", verdict={"uncertain_band": [0.4, 0.6]})
-    assert json.loads(parameter(banded["Assembler"], "verdict")) == {"uncertain_band": [0.4, 0.6]}
-    assert json.loads(parameter(two_sources["Assembler"], "verdict")) == {"uncertain_band": None}
+    assert json.loads(parameter(banded["Assembler"], "verdict"))["uncertain_band"] == [0.4, 0.6]
+    assert json.loads(parameter(two_sources["Assembler"], "verdict"))["uncertain_band"] is None
     changed = [
         name for name, node in banded.items() if what_keys_the_cache(node) != what_keys_the_cache(two_sources[name])
     ]

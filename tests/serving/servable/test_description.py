@@ -35,6 +35,12 @@ def test_everything_that_the_asset_holds_is_described(write):
     )
 
 
+def test_an_acceptance_threshold_is_described(write):
+    described = describe(write(json.dumps({**POINTS, "acceptance": 0.25})))
+    assert described.acceptance == 0.25
+    assert described.in_words().endswith("sngan_celeba; unknown generator below 0.25 of every head.")
+
+
 def test_a_servable_of_an_older_release_is_described_by_what_it_holds(write):
     described = describe(write(json.dumps(POINTS)))
     assert (described.level, described.size, described.representation) == ("instance", None, "")
@@ -47,6 +53,7 @@ def test_a_servable_of_an_older_release_is_described_by_what_it_holds(write):
         ("{", "is damaged"),
         (json.dumps({"detection": 0.5}), "is damaged: 'sources'"),
         (json.dumps({**POINTS, "uncertain_band": [0.6, 0.4]}), "is damaged: uncertain_band must be two probabilities"),
+        (json.dumps({**POINTS, "acceptance": 1.5}), "is damaged: acceptance must be a probability"),
         (json.dumps({**POINTS, "detection": 1.5}), "the operating point of 'detection' must lie in 0..1"),
     ],
 )
