@@ -46,8 +46,8 @@ def acceptance_threshold(
     )
     if known.size * known_rejection < 1.0:
         _LOGGER.warning(
-            "verdict.acceptance: no threshold, since the eval split holds %d images of the heads' generators and %d are "
-            "needed for known_rejection %g; each head's own operating point decides",
+            "verdict.acceptance: no threshold, since the eval split holds %d images of the heads' generators and %d "
+            "are needed for known_rejection %g; each head's own operating point decides",
             known.size,
             int(np.ceil(1.0 / known_rejection)),
             known_rejection,

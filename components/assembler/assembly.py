@@ -16,6 +16,8 @@ from components.servable.operating_points import OperatingPoints
 from components.servable.parameters import VerdictParameters
 from components.training import artifacts
 
+_DECIDED_BY_MODELS = VerdictParameters()
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -41,7 +43,7 @@ def assemble(
     primary: Candidate,
     heads: Mapping[str, Candidate],
     level: AttributionLevel = "instance",
-    verdict: VerdictParameters = VerdictParameters(),
+    verdict: VerdictParameters = _DECIDED_BY_MODELS,
 ) -> Assembly:
     """Writes one servable of the primary module and every blessed head.
 

@@ -62,8 +62,8 @@ class TrainingParameters(Parameters):
         learning_rate: of Adam.
         weight_decay: share of the learning rate by which a step shrinks the kernels of convolutions and dense layers
             (AdamW, Loshchilov & Hutter 2019); biases and batch normalisation are left alone. 0 is plain Adam.
-        gradient_norm: largest Euclidean norm of all gradients of a device's step together; longer ones are scaled down to it
-            (Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063). None leaves them as they are.
+        gradient_norm: largest Euclidean norm of all gradients of a device's step together; longer ones are scaled down
+            to it (Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063). None leaves them as they are.
         label_smoothing: share of each target that is spread evenly over the classes in the loss of a training step; the
             loss of the eval split has none.
         auxiliary: of the primary module alone: a second task that keeps sources apart; None trains without.

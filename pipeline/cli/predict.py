@@ -56,7 +56,7 @@ def add_predict(commands: Commands) -> None:
         "--model",
         type=Path,
         metavar="SERVABLE",
-        help="servable, the folder of its versions, or the name of a model that comes with the product (default: faces)",
+        help="servable, the folder of its versions, or a model that comes with the product (default: faces)",
     )
     model.add_argument("--grpc", metavar="HOST:PORT", help="ask a server by gRPC")
     model.add_argument("--rest", metavar="URL", help="ask a server by REST, e.g. http://127.0.0.1:8501")
@@ -124,7 +124,7 @@ def _predict(options: argparse.Namespace) -> int:
     from serving.client.predict import predict_files
     from serving.request_log.client_log import client_log
 
-    introduced = _settle_model(options)
+    _settle_model(options)
     client = _client_options(options)
     request_log = request_log_options(options)
     found, listed = _find(options)
@@ -141,8 +141,6 @@ def _predict(options: argparse.Namespace) -> int:
         if options.output:
             stream = stack.enter_context(options.output.open("w", encoding="utf-8", newline=""))
         advance = stack.enter_context(output.progress("asking"))
-        if introduced:
-            output.remark(introduced)
         predictor = stack.enter_context(
             open_predictor(model=options.model, grpc=options.grpc, rest=options.rest, options=client)
         )
@@ -178,14 +176,15 @@ def _predict(options: argparse.Namespace) -> int:
     return FAILED if tally.errors else DONE
 
 
-def _settle_model(options: argparse.Namespace) -> str | None:
-    """Replace a model's name by its path, none at all by the default model; return the line that introduces it."""
+def _settle_model(options: argparse.Namespace) -> None:
+    """Replace a model's name by its path, none at all by the default model; print the line that introduces it."""
     from serving.servable.shipped import default_model, introduction, resolve_model
 
     if options.model is None and (options.grpc or options.rest):
-        return None
+        return
     options.model = default_model() if options.model is None else resolve_model(options.model)
-    return introduction(options.model)
+    if line := introduction(options.model):
+        output.remark(line)
 
 
 class _Tally:
