@@ -15,6 +15,8 @@ _CHANNELS: dict[Colour, int] = {"rgb": 3, "grey": 1}
 # Residuals have a channel a direction.
 _CHANNELS_A_COLOUR: dict[Representation, int] = {"pixel": 1, "dct": 1, "residual": 2}
 
+SMALLEST_SIDE = 64  # pixels, of an image that is judged through views: below, it holds too little of its own
+
 
 class InputParameters(Parameters):
     """What the models see.
@@ -76,6 +78,12 @@ class InputParameters(Parameters):
     def window(self, size: int) -> tuple[int, int, int]:
         """Height, width and channels of one input of another size."""
         return (size, size, _CHANNELS[self.colour] * _CHANNELS_A_COLOUR[self.representation])
+
+    @property
+    def smallest_side(self) -> int:
+        """Smallest height and width, in pixels, of an image that models judge: with views any from 64 on, else their
+        own size."""
+        return self.size if self.views is None else SMALLEST_SIDE
 
     @property
     def pooled(self) -> bool:

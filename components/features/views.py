@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from components.features import image
 from components.features.encoded import read_headers
+from components.features.parameters import SMALLEST_SIDE
 
-SMALLEST_SIDE = 64  # pixels: below it, a mirrored image holds too little of its own
 # Views begin where blocks of a JPEG do, so that all views of an image see its grid in the same place.
 _BLOCK = 8
 _DECODED_AT_A_TIME = 4  # an image of 100 megapixels takes 300 MB

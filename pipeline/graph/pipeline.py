@@ -142,7 +142,8 @@ def _add_primary(graph: Graph, data: _Data) -> _Primary:
         return _Primary(trained)
     perturbations = list(config.evaluation.perturbations)
     copies = graph.add(
-        PerturbedExamples(examples, config.evaluation.split, perturbations, config.input.size), nodes.PERTURBED_EXAMPLES
+        PerturbedExamples(examples, config.evaluation.split, perturbations, config.input.smallest_side),
+        nodes.PERTURBED_EXAMPLES,
     ).outputs["perturbed"]
     robustness = graph.add(robustness_evaluator(copies, model, config.evaluation), nodes.ROBUSTNESS_EVALUATOR)
     return _Primary(trained, copies, robustness.outputs["blessing"])

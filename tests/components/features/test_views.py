@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from components.features import image
-from components.features.views import SMALLEST_SIDE, decode_views, grid, mirrored, places
+from components.features.parameters import SMALLEST_SIDE
+from components.features.views import decode_views, grid, mirrored, places
 
 SIZE = 64
 

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from components.features.parameters import InputParameters
+from components.features.parameters import SMALLEST_SIDE, InputParameters
 from components.features.preprocessing import features_without_statistics
-from components.features.views import SMALLEST_SIDE, grid
+from components.features.views import grid
 from components.models.parameters import LayerParameters
 from components.models.primary import MIDDLE_LAYER, build_primary
 from components.models.secondary import build_secondary
