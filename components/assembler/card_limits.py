@@ -43,9 +43,9 @@ def _of_the_input(inputs: Mapping[str, Any]) -> list[str]:
     if views := inputs.get("views"):
         return [
             "An image of which a side is below 64 pixels is refused. One that is smaller than "
-            f"{size} x {size} pixels is mirrored at its borders up to that size; of a larger one up to {views} windows "
-            f"of {size} x {size} pixels, evenly spread, are judged at native resolution: the rest of an image that "
-            "they do not cover is not looked at.",
+            f"{size} x {size} pixels is judged as it is; of a larger one up to {views} windows of {size} x {size} "
+            "pixels, evenly spread, are judged at native resolution: the rest of an image that they do not cover is "
+            "not looked at.",
         ]
     return [
         f"An image of which a side is below {size} pixels is refused. Of a larger one the window of {size} x {size} "

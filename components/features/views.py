@@ -87,6 +87,15 @@ def decode_views(image_bytes: tf.Tensor, size: int, most: int) -> Views:
     return Views(tf.ensure_shape(windows, (None, size, size, 3)), rows, tf.ensure_shape(starts, (None, 2)), sizes)
 
 
+def native_extents(views: Views) -> tf.Tensor:
+    """Return the height and width of each window that are not mirrored: int32 (count, 2), multiples of 8.
+
+    Networks halve the resolution three times; up to 7 px of an image that is smaller than the window are dropped.
+    """
+    size = views.windows.shape[1]
+    return tf.gather(tf.minimum(views.sizes // _BLOCK * _BLOCK, size), views.rows)
+
+
 def grid(height: int, width: int, size: int, most: int) -> tuple[int, int]:
     """Return the number of views along the height and along the width of an image.
 

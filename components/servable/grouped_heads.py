@@ -136,7 +136,7 @@ class GroupedHeads(tf.Module):
             raise ValueError("heads: must average over places, to judge several windows of an image as one.")
         batch = tf.shape(middle_features)[0]
         if not self.count:
-            return tf.zeros((batch, 0, 1)), self.answers(middle_features).maps
+            return tf.zeros((batch, 0, 1)), tf.zeros((batch, 0, 0, 0))
 
         def of_head(weights: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
             features = self._last_features(middle_features, weights)
@@ -173,7 +173,9 @@ class GroupedHeads(tf.Module):
         first_kernel, first_bias, second_kernel, second_bias, *_ = weights
         features = tf.nn.relu(tf.nn.conv2d(middle_features, first_kernel, 1, "SAME") + first_bias)
         features = tf.nn.relu(tf.nn.conv2d(features, second_kernel, 2, "SAME") + second_bias)
-        return tf.ensure_shape(features, (None, *self.map_shape, second_kernel.shape[-1]))
+        # Heads that average over places take windows of any size; those that keep them are tied to one.
+        places = (None, None) if self._pooled else self.map_shape
+        return tf.ensure_shape(features, (None, *places, second_kernel.shape[-1]))
 
 
 def _within(averaged: tf.Tensor, mean: tf.Tensor, precision: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:

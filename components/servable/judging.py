@@ -9,8 +9,9 @@ import tensorflow as tf
 from components.features.parameters import InputParameters
 from components.features.preprocessing import features_without_statistics
 from components.features.transform import TransformFunction
-from components.features.views import Views, decode_views
+from components.features.views import Views, decode_views, native_extents
 from components.models import primary as primary_module
+from components.models.any_size import of_any_size
 from components.servable.grouped_heads import GroupedHeads
 from components.servable.stitching import SIDE, stitch
 
@@ -79,6 +80,9 @@ class WindowJudge(tf.Module):
 class ViewsJudge(tf.Module):
     """Judges an image of any size through several windows of it; their averaged logits decide.
 
+    A window that is partly mirrored, since its image is smaller, is judged by its own pixels alone, up to a multiple of
+    8: repeating a border would give it more weight than the rest of the image.
+
     Args:
         inputs: Representation, size and number of views; of models that average over places.
         primary: Primary module.
@@ -89,25 +93,27 @@ class ViewsJudge(tf.Module):
         super().__init__(name="views_judge")
         self._inputs, self._heads = inputs, heads
         self._primary = primary_module.with_features(primary)
+        self._primary_of_any_size = of_any_size(self._primary)
         self._detection_map = partial(primary_module.detection_map, primary)
         self._map_shape = tuple(self._primary.outputs[1].shape[1:3])
 
     def judge(self, image_bytes: tf.Tensor, with_maps: bool) -> Judgement:
         """Judge a batch of encoded images, string (batch,)."""
         views = decode_views(image_bytes, self._inputs.size, self._inputs.views or 1)
-        batch, count = tf.shape(image_bytes)[0], tf.shape(views.windows)[0]
-        passes = tf.maximum((count + _WINDOWS_PER_PASS - 1) // _WINDOWS_PER_PASS, 1)
-        # Never a row alone, see WindowJudge; and no pass much smaller than the others.
-        size = tf.maximum((count + passes - 1) // passes, 2)
-        padded = tf.pad(views.windows, [[0, passes * size - count], [0, 0], [0, 0], [0, 0]])
-        shape = views.windows.shape[1:]
-        found = tf.map_fn(
-            lambda windows: self._pass(tf.ensure_shape(windows, (None, *shape)), with_maps),
-            tf.reshape(padded, (passes, size, *shape)),
-            fn_output_signature=tuple(tf.TensorSpec((None,) * rank, tf.float32) for rank in (1, 3, 4, 4)),
-            parallel_iterations=1,
+        batch, extents = tf.shape(image_bytes)[0], native_extents(views)
+        mirrored = tf.reduce_any(extents < self._inputs.size, axis=1)
+        # What is partly mirrored is judged by what is not; only a map shows all of it.
+        in_passes, native = (
+            tf.cast(tf.where(chosen)[:, 0], tf.int32)
+            for chosen in (tf.fill(tf.shape(mirrored), True) if with_maps else ~mirrored, mirrored)
         )
-        logits, averaged, detection, sources = (_unpacked(part)[:count] for part in found)
+        logits, averaged, detection, sources = self._in_passes(tf.gather(views.windows, in_passes), with_maps)
+        own = self._native(views, extents, native, averaged.shape[1:])
+        # Where a window is in both, the later one counts.
+        logits, averaged = (
+            tf.dynamic_stitch([in_passes, native], [passed, alone])
+            for passed, alone in zip((logits, averaged), own, strict=True)
+        )
         probability = tf.sigmoid(tf.math.unsorted_segment_mean(logits, views.rows, batch))
         averaged = tf.ensure_shape(averaged, (None, self._heads.count, None))
         probabilities, within = self._heads.decide(tf.math.unsorted_segment_mean(averaged, views.rows, batch))
@@ -115,6 +121,48 @@ class ViewsJudge(tf.Module):
             detection = stitch(tf.ensure_shape(detection, (None, 1, *self._map_shape)), views)
             sources = self._stitched_sources(sources, views)
         return Judgement(probability, probabilities, within, detection[:, 0], sources)
+
+    def _in_passes(self, windows: tf.Tensor, with_maps: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return what `_pass` does, of any number of windows."""
+        count = tf.shape(windows)[0]
+        passes = tf.maximum((count + _WINDOWS_PER_PASS - 1) // _WINDOWS_PER_PASS, 1)
+        # Never a row alone, see WindowJudge; and no pass much smaller than the others.
+        size = tf.maximum((count + passes - 1) // passes, 2)
+        padded = tf.pad(windows, [[0, passes * size - count], [0, 0], [0, 0], [0, 0]])
+        shape = windows.shape[1:]
+        found = tf.map_fn(
+            lambda windows: self._pass(tf.ensure_shape(windows, (None, *shape)), with_maps),
+            tf.reshape(padded, (passes, size, *shape)),
+            fn_output_signature=tuple(tf.TensorSpec((None,) * rank, tf.float32) for rank in (1, 3, 4, 4)),
+            parallel_iterations=1,
+        )
+        logits, averaged, detection, sources = (_unpacked(part)[:count] for part in found)
+        return logits, averaged, detection, sources
+
+    def _native(
+        self, views: Views, extents: tf.Tensor, chosen: tf.Tensor, shape: tf.TensorShape
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Judge windows by what of them is not mirrored, one at a time.
+
+        Args:
+            views: The windows.
+            extents: int32 (windows, 2), height and width of what is not mirrored.
+            chosen: int32 (chosen,), the windows to judge.
+            shape: (heads, channels), of the averaged features of a window.
+
+        Returns:
+            float32 (chosen,), logits; float32 (chosen, heads, channels), averaged features of heads.
+        """
+
+        def judged(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            height, width = tf.unstack(extents[number])
+            window = views.windows[number, tf.newaxis, :height, :width]
+            seen = features_without_statistics(window, self._inputs.representation, self._inputs.colour)
+            middle, _, logit, _ = self._primary_of_any_size(seen, training=False)
+            return logit[0, 0], self._heads.pooled_features(middle)[0][0]
+
+        shapes = (tf.TensorSpec((), tf.float32), tf.TensorSpec(shape, tf.float32))
+        return tf.map_fn(judged, chosen, fn_output_signature=shapes, parallel_iterations=1)
 
     def _stitched_sources(self, maps: tf.Tensor, views: Views) -> tf.Tensor:
         if not self._heads.count:

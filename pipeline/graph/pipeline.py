@@ -13,6 +13,7 @@ from tfx.types import channel
 from components.assembler.component import Assembler, TrainedChannels
 from components.digest import source_digest
 from components.evaluator.component import attribution_evaluator, detection_evaluator, robustness_evaluator
+from components.evaluator.parameters import PerturbationGateParameters
 from components.leave_one_out.component import LeaveOneOut
 from components.perturbed_examples.component import PerturbedExamples
 from components.pusher.component import AtomicPusher
@@ -146,7 +147,9 @@ def _add_primary(graph: Graph, data: _Data) -> _Primary:
         nodes.PERTURBED_EXAMPLES,
     ).outputs["perturbed"]
     robustness = graph.add(robustness_evaluator(copies, model, config.evaluation), nodes.ROBUSTNESS_EVALUATOR)
-    return _Primary(trained, copies, robustness.outputs["blessing"])
+    # The Evaluator blesses nothing where no gate is set: copies that are only reported must not stop the assembler.
+    gated = any(gate != PerturbationGateParameters() for gate in config.evaluation.perturbations.values())
+    return _Primary(trained, copies, robustness.outputs["blessing"] if gated else None)
 
 
 def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, TrainedChannels]:

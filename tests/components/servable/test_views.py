@@ -11,6 +11,7 @@ from PIL import Image
 from components.features.parameters import SMALLEST_SIDE, InputParameters
 from components.features.preprocessing import features_without_statistics
 from components.features.views import grid
+from components.models.any_size import of_any_size
 from components.models.parameters import LayerParameters
 from components.models.primary import MIDDLE_LAYER, build_primary
 from components.models.secondary import build_secondary
@@ -22,7 +23,7 @@ from serving import contract
 from tests.support.transforms import FixedTransform
 
 SIZE, MOST = 96, 4
-SHAPES = ((96, 96), (64, 80), (250, 100), (400, 500), (96, 97))
+SHAPES = ((96, 96), (64, 80), (250, 100), (400, 500), (96, 97), (71, 90), (70, 300))
 
 
 def encoded(height, width, seed=0):
@@ -63,9 +64,9 @@ def asked(servable, *images, signature=contract.SIGNATURE_DEFAULT):
 
 
 def windows_of(pixels):
+    """Windows at native resolution; of an image that is smaller, as much as is a multiple of 8."""
     height, width = pixels.shape[:2]
-    padding = [(0, max(0, SIZE - side)) for side in (height, width)]
-    pixels = np.pad(pixels, [*padding, (0, 0)], "reflect")
+    tall, wide = (SIZE if side >= SIZE else side // 8 * 8 for side in (height, width))
 
     def along(side, count):
         room = max(side - SIZE, 0)
@@ -74,7 +75,7 @@ def windows_of(pixels):
 
     down, across = grid(height, width, SIZE, MOST)
     return np.stack(
-        [pixels[top : top + SIZE, left : left + SIZE] for top in along(height, down) for left in along(width, across)]
+        [pixels[top : top + tall, left : left + wide] for top in along(height, down) for left in along(width, across)]
     )
 
 
@@ -86,8 +87,9 @@ def logit(probability):
 def by_hand(primary, heads, pixels):
     representation = "pixel" if primary.input_shape[-1] == 3 else "residual"
     seen = features_without_statistics(tf.constant(windows_of(pixels)), representation, "rgb")
-    middle = keras.Model(primary.input, primary.get_layer(MIDDLE_LAYER).output)(seen)
-    logits = [logit(primary(seen)[:, 0]), *(logit(head(middle)[:, 0]) for head in heads.values())]
+    middle = of_any_size(keras.Model(primary.input, primary.get_layer(MIDDLE_LAYER).output))(seen)
+    fake = of_any_size(primary)(seen)[:, 0]
+    logits = [logit(fake), *(logit(of_any_size(head)(middle)[:, 0]) for head in heads.values())]
     return [1 / (1 + np.exp(-one.mean())) for one in logits]
 
 

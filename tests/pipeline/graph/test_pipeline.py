@@ -167,6 +167,19 @@ def test_the_judge_gates_the_primary_module_before_anything_is_assembled(with_pe
     assert producers(with_perturbations["Assembler"], "robustness_blessing") == ["RobustnessEvaluator"]
 
 
+def test_copies_that_are_only_reported_do_not_stop_the_assembler():
+    reported = compiled("first_a", "second_b", evaluation={"split": "test", "perturbations": {"blur_5": {}}})
+    assert "RobustnessEvaluator" in reported
+    assert "robustness_blessing" not in reported["Assembler"].inputs.inputs
+
+
+@pytest.mark.parametrize(("views", "smallest"), [(None, 64), (4, 64)])
+def test_copies_may_be_as_small_as_the_models_judge(views, smallest):
+    inputs = {"representation": "pixel", "size": 96 if views else 64, "views": views}
+    made = compiled("first_a", "second_b", evaluation=PERTURBED, input=inputs)["PerturbedExamples"]
+    assert made.parameters.parameters["size"].field_value.int_value == smallest
+
+
 def test_the_scores_are_the_assembled_servables_on_the_copies(with_perturbations):
     scores = with_perturbations["RobustnessScores"]
     assert producers(scores, "model") == ["Assembler"]
