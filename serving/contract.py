@@ -37,7 +37,8 @@ RESERVED_VERDICTS = (VERDICT_REAL, VERDICT_UNKNOWN_GENERATOR, VERDICT_CONTRADICT
 
 # Files of a servable, relative to its version directory.
 # {"detection": t, "sources": {name: t}, "input": {...}}; with a band, "uncertain_band": [lowest, highest] too;
-# with an acceptance threshold, "acceptance": t.
+# with an acceptance threshold, "acceptance": {"score": s, "threshold": t, "known_rejection": share}, or the bare t of
+# the score "highest_head"; where none could be chosen, t is null and "note" says why.
 ASSET_OPERATING_POINTS = "assets/operating_points.json"
 ASSET_LABEL_MAP = "assets/label_map.json"  # {"detection": {"real": 0, "fake": 1}, "sources": [...], "verdicts": [...]}
 WARMUP_REQUESTS = "assets.extra/tf_serving_warmup_requests"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.assembler.acceptance import acceptance_threshold
+from components.assembler.acceptance import called_real, fit_acceptance
 from components.errors import StepRefusedError
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
@@ -15,6 +15,7 @@ from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from components.servable.parameters import VerdictParameters
 from components.training import artifacts
+from serving.servable.acceptance import HIGHEST_HEAD, Acceptance
 
 _DECIDED_BY_MODELS = VerdictParameters()
 
@@ -77,7 +78,7 @@ def assemble(
         artifacts.read_description(primary.model).operating_point.threshold,
         {source: artifacts.read_description(model).operating_point.threshold for source, model in blessed.items()},
         verdict.uncertain_band,
-        _acceptance(blessed, heads, level, verdict),
+        _acceptance(blessed, primary, heads, level, verdict),
     )
     module = AttributionModule(
         ExportedTransform(transform_graph),
@@ -99,11 +100,19 @@ def assemble(
 
 
 def _acceptance(
-    blessed: Iterable[str], heads: Mapping[str, Candidate], level: AttributionLevel, verdict: VerdictParameters
-) -> float | None:
-    """Return the acceptance threshold of the heads that are assembled; None if none is wanted or can be chosen."""
+    blessed: Iterable[str],
+    primary: Candidate,
+    heads: Mapping[str, Candidate],
+    level: AttributionLevel,
+    verdict: VerdictParameters,
+) -> Acceptance | None:
+    """Return the acceptance threshold of the heads that are assembled; None if none is wanted."""
     if verdict.acceptance == "none":
         return None
     runs = {source: heads[source].run for source in blessed}
     scored = {source: artifacts.read_scores(run)["eval"] for source, run in runs.items() if run is not None}
-    return acceptance_threshold(scored, level, verdict.known_rejection)
+    real: frozenset[str] = frozenset()
+    if verdict.acceptance != HIGHEST_HEAD and primary.run is not None:
+        threshold = artifacts.read_description(primary.model).operating_point.threshold
+        real = called_real(artifacts.read_scores(primary.run)["eval"], threshold)
+    return fit_acceptance(scored, level, verdict.acceptance, verdict.known_rejection, real)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from serving.servable.acceptance import Acceptance
+
 # Below this many test images of either class a figure moves by whole percents when one image does.
 FEW_TEST_IMAGES = 100
 FEW_TRAINING_IMAGES = 200
@@ -36,6 +38,21 @@ def known_limits(
         *_of_the_data(spans),
         *_of_the_figures(models),
     ]
+
+
+def limit_of_acceptance(acceptance: Acceptance) -> str:
+    """Return the sentence on what an acceptance threshold, or its absence, means for a user."""
+    if acceptance.threshold is None:
+        return (
+            f"An acceptance threshold on {acceptance.score} was configured, but none could be chosen: "
+            f"{acceptance.note}. Each head's own threshold decides which generator is named."
+        )
+    share = acceptance.known_rejection
+    cost = "" if share is None else f"; up to {share:.3g} of the eval split's images of known generators fell below it"
+    return (
+        f"A fake image of which the {acceptance.score} of all heads is below {acceptance.threshold:.4g} is called "
+        f"unknown_generator, whatever a head claims{cost}."
+    )
 
 
 def _of_the_input(inputs: Mapping[str, Any]) -> list[str]:

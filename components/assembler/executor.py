@@ -14,10 +14,18 @@ from tfx.types import artifact_utils
 
 from components.assembler.assembly import Candidate, assemble
 from components.assembler.card_file import write_card
-from components.assembler.model_card import ArtifactRecord, AssemblyRun, ExamplesRecord, ModelRecord, build_card
+from components.assembler.model_card import (
+    ArtifactRecord,
+    AssemblyRun,
+    ExamplesRecord,
+    ModelRecord,
+    build_card,
+    with_acceptance,
+)
 from components.features.parameters import InputParameters
 from components.servable.parameters import VerdictParameters
 from components.training.artifacts import SERVING_FOLDER
+from serving.servable.acceptance import read_acceptance
 
 PRIMARY = "primary"
 ROBUSTNESS_KEY = "robustness_blessing"
@@ -60,7 +68,9 @@ class AssemblerExecutor(base_executor.BaseExecutor):
             folder,
             artifact_utils.get_single_uri(input_dict["transform_graph"]),
             inputs,
-            Candidate(Path(records[PRIMARY].model.uri), records[PRIMARY].blessed, robust),
+            Candidate(
+                Path(records[PRIMARY].model.uri), records[PRIMARY].blessed, robust, Path(records[PRIMARY].run.uri)
+            ),
             {
                 source: Candidate(Path(head.model.uri), head.blessed, run=Path(head.run.uri))
                 for source, head in heads.items()
@@ -78,7 +88,7 @@ class AssemblerExecutor(base_executor.BaseExecutor):
             Path(exec_properties["dataset"]),
             verdict.uncertain_band,
         )
-        write_card(card, folder / SERVING_FOLDER)
+        write_card(with_acceptance(card, read_acceptance(folder / SERVING_FOLDER)), folder / SERVING_FOLDER)
         _logger.info("assembled heads: %s; left out: %s", ", ".join(assembly.heads), ", ".join(assembly.left_out))
 
     def _run(self, folder: Path, source_digest: str) -> AssemblyRun:

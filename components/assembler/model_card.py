@@ -13,10 +13,11 @@ from typing import Any
 
 from components.assembler.card_figures import model_figures
 from components.assembler.card_file import FORMAT_VERSION
-from components.assembler.card_limits import known_limits
+from components.assembler.card_limits import known_limits, limit_of_acceptance
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from components.training import artifacts
+from serving.servable.acceptance import Acceptance
 
 _SPLIT = "test"
 _SPLITS = ("train", "eval", "test", "testonly")
@@ -148,6 +149,25 @@ def build_card(
         "known_limits": known_limits(seen, data, models, list(left_out), uncertain_band),
         "lineage": _lineage(run, transform_graph, primary, heads),
     }
+
+
+def with_acceptance(card: Mapping[str, Any], acceptance: Acceptance | None) -> dict[str, Any]:
+    """Return a card that says at which acceptance threshold a generator is named; the same card without one.
+
+    Args:
+        card: As `build_card` returns it.
+        acceptance: Score and threshold; one without a threshold stands in the card too, with the reason.
+    """
+    if acceptance is None:
+        return dict(card)
+    limits = [*card["known_limits"], limit_of_acceptance(acceptance)]
+    said = {
+        "score": acceptance.score,
+        "threshold": acceptance.threshold,
+        "known_rejection": acceptance.known_rejection,
+        **({"note": acceptance.note} if acceptance.note else {}),
+    }
+    return {**card, "acceptance": said, "known_limits": limits}
 
 
 def _model(name: str, record: ModelRecord) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from components.metrics.acceptance import ENERGY, MAX_LOGIT, energy, max_logit
 from components.models.distances import Gaussian, fit_gaussian, squared_mahalanobis
 
-MAX_LOGIT = "max_logit"
-ENERGY = "energy"
 MAHALANOBIS = "mahalanobis"
 LOGIT_PER_HEAD = "logit_per_head"
 MAHALANOBIS_PER_HEAD = "mahalanobis_per_head"
@@ -30,38 +29,6 @@ class HeadReference(NamedTuple):
     gaussian: Gaussian
     logit: float
     distance: float
-
-
-def max_logit(logits: np.ndarray) -> np.ndarray:
-    """Returns the logit of the head that claims each image most: a monotone function of the highest probability.
-
-    Probabilities themselves are no use here: in float32 all logits beyond 17 are one and the same probability.
-
-    Args:
-        logits: floats (images, heads), at least one head.
-
-    Returns:
-        float64 (images,).
-
-    Source: Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection for Real-World Settings", section 3.
-    """
-    return np.asarray(logits, np.float64).max(axis=1)
-
-
-def energy(logits: np.ndarray) -> np.ndarray:
-    """Returns the negative free energy: the logarithm of the sum over heads of exp(logit), at temperature 1.
-
-    Args:
-        logits: floats (images, heads), at least one head.
-
-    Returns:
-        float64 (images,).
-
-    Source: Liu et al. 2020, "Energy-based Out-of-distribution Detection", equation 4.
-    """
-    logits = np.asarray(logits, np.float64)
-    highest = logits.max(axis=1)  # taken out of the sum, lest it overflow
-    return highest + np.log(np.exp(logits - highest[:, np.newaxis]).sum(axis=1))
 
 
 def fit_reference(features: np.ndarray, held_out_logits: np.ndarray, held_out_features: np.ndarray) -> HeadReference:

@@ -118,7 +118,7 @@ class AttributionModule(tf.Module):
             self._source_names,
             self.points.uncertain_band,
             judgement.within,
-            self.points.acceptance or 0.0,
+            self.points.acceptance,
         )
         return {
             contract.OUTPUT_FAKE_PROBABILITY: judgement.fake_probability,

@@ -9,6 +9,7 @@ from typing import Any
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
 from serving import contract
+from serving.servable.acceptance import Acceptance
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,18 @@ class OperatingPoints:
         sources: of each head, by the source's name; the order is the order of the servable's outputs.
         uncertain_band: lowest and highest probability of the primary module at which the verdict is "uncertain", both
             included; 0..1, the lower first. None: no image is uncertain.
-        acceptance: highest probability of all heads, 0..1, from which on a fake image is attributed to a known
+        acceptance: score of all heads together, and the threshold from which on a fake image is attributed to a known
             generator. None: each head's own threshold decides.
     """
 
     detection: float
     sources: Mapping[str, float] = field(default_factory=dict)
     uncertain_band: tuple[float, float] | None = None
-    acceptance: float | None = None
+    acceptance: Acceptance | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError if a threshold lies outside 0..1, or the band is none."""
-        accepted = {} if self.acceptance is None else {"acceptance": self.acceptance}
-        for name, threshold in {"detection": self.detection, **self.sources, **accepted}.items():
+        for name, threshold in {"detection": self.detection, **self.sources}.items():
             if not 0.0 <= threshold <= 1.0:
                 raise ValueError(f"operating point of '{name}': must lie in 0..1, got {threshold}.")
         if self.uncertain_band is not None:
@@ -54,7 +54,7 @@ class OperatingPoints:
             "detection": self.detection,
             "sources": dict(self.sources),
             **({"uncertain_band": list(self.uncertain_band)} if self.uncertain_band else {}),
-            **({"acceptance": self.acceptance} if self.acceptance is not None else {}),
+            **({"acceptance": self.acceptance.to_json()} if self.acceptance else {}),
             "level": level,
             "input": {
                 "representation": inputs.representation,

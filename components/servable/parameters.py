@@ -13,16 +13,17 @@ class VerdictParameters(Parameters):
     Attributes:
         uncertain_band: lowest and highest probability of the primary module between which, both included, the verdict
             is "uncertain" instead of a coin flip; within 0..1, the lower first. None decides every image.
-        acceptance: "highest_head" names a generator only if the highest probability of all heads reaches a threshold
-            that is chosen when the servable is assembled: of the eval split's images of generators with a head,
-            `known_rejection` fall below it. Other images that the primary module calls fake are of an unknown
-            generator. "none" leaves it to each head's own operating point.
-        known_rejection: share of the images of known generators that "highest_head" may call unknown, above 0, at most
-            0.5.
+        acceptance: score of all heads together that a fake image must reach for its generator to be named, else the
+            generator is unknown: "max_logit", the highest logit; "energy", the logarithm of the sum of exp(logit);
+            "highest_head", the highest probability. The threshold is chosen when the servable is assembled, as high as
+            `known_rejection` allows. "none" leaves it to each head's own operating point.
+        known_rejection: largest share of the eval split's images of generators with a head that may fall below the
+            threshold, above 0, at most 0.5. For "max_logit" and "energy" only images that the primary module calls fake
+            count: the threshold decides on no others.
     """
 
     uncertain_band: tuple[float, float] | None = None
-    acceptance: Literal["none", "highest_head"] = "none"
+    acceptance: Literal["none", "max_logit", "energy", "highest_head"] = "none"
     known_rejection: float = Field(default=0.05, gt=0.0, le=0.5)
 
     @field_validator("uncertain_band", mode="before")

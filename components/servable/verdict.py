@@ -3,7 +3,7 @@
 The primary module has priority. Among heads that claim the image the strongest wins; a fake that no head claims comes
 from an unknown generator; a real one that a head claims is a contradiction, which is reported as such, never hidden.
 A head claims an image from its threshold on, and, where it has a distance, only if the image is near enough.
-Where there is an acceptance threshold, the strongest head must also reach that; else the generator is unknown.
+Where there is an acceptance threshold, a fake whose acceptance score is below it is of an unknown generator.
 Where a band is given, an image on which the primary module's probability lies in it is uncertain, whatever heads say.
 """
 
@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from components.servable.acceptance import is_accepted
 from serving import contract
+from serving.servable.acceptance import Acceptance
 
 
 def verdicts(
@@ -22,7 +24,7 @@ def verdicts(
     source_names: Sequence[str],
     uncertain_band: tuple[float, float] | None = None,
     within_distance: tf.Tensor | None = None,
-    acceptance: float = 0.0,
+    acceptance: Acceptance | None = None,
 ) -> tf.Tensor:
     """Decides each row of a batch.
 
@@ -35,7 +37,8 @@ def verdicts(
         uncertain_band: lowest and highest fake probability of an uncertain image, both included; None: no image is.
         within_distance: bool (batch, heads), whether the image is near enough to the head's source to be claimed at
             all; None: all are.
-        acceptance: highest probability of all heads, 0..1, from which on a fake image is of a known generator.
+        acceptance: score of all heads together, and the threshold from which on a fake image is of a known generator;
+            None, or without a threshold: each head's own threshold decides.
 
     Returns:
         string (batch,): a source's name, "real", "unknown_generator", "contradiction" or "uncertain".
@@ -49,9 +52,8 @@ def verdicts(
     if within_distance is not None:
         claims &= within_distance
     fake = fake_probability >= detection_threshold
-    if acceptance > 0.0 and source_names:
-        accepted = tf.reduce_max(source_probabilities, axis=1) >= acceptance
-        claims &= (accepted | ~fake)[:, tf.newaxis]
+    if acceptance is not None and acceptance.threshold is not None and source_names:
+        claims &= (is_accepted(acceptance, source_probabilities) | ~fake)[:, tf.newaxis]
     decided = _decided(fake, source_probabilities, claims, source_names)
     if uncertain_band is None:
         return decided

@@ -179,6 +179,7 @@ def outcome_values(outcome: "RunOutcome") -> dict[str, Any]:
             }
             for model in report.models
         ],
+        **({"acceptance": report.acceptance.to_json()} if report.acceptance else {}),
         "warnings": list(report.data.warnings) if report.data else [],
         "robustness": robustness_values(robustness_view(report.copies, report.models)),
         "comparison": _comparison_values(outcome),

@@ -298,6 +298,7 @@ def _head(
             "heads": list(servable.sources),
             "operating_points": {PRIMARY: servable.detection, **servable.sources},
             **({"uncertain_band": list(servable.uncertain_band)} if servable.uncertain_band else {}),
+            **({"acceptance": servable.acceptance.to_json()} if servable.acceptance else {}),
         },
         "dataset": {
             "path": str(dataset.path),

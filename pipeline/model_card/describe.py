@@ -52,6 +52,7 @@ class DescribedServable:
             "version": said.version.number,
             "path": str(said.version.path),
             "operating_points": {"detection": said.detection, "sources": dict(said.sources)},
+            **({"acceptance": said.acceptance.to_json()} if said.acceptance else {}),
             "level": said.level,
             "size": said.size,
             "representation": said.representation or None,

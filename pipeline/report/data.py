@@ -12,6 +12,7 @@ import numpy as np
 
 from components.metrics.calibration import Calibration
 from components.metrics.open_set_turns import OpenSetEvaluation
+from serving.servable.acceptance import Acceptance
 
 NODE_STATES = ("executed", "cached", "failed", "not run")
 OUTCOMES = ("pushed", "stopped", "failed")
@@ -227,6 +228,7 @@ class RunReport:
         copies: the kinds of perturbed copies that the models were judged on, the images as they were first; empty where
             there are none.
         open_set: what heads make of generators that they do not know, None if it was not measured.
+        acceptance: score and threshold from which on the servable names a generator, None where none was configured.
         versions: library to version.
         digests: what was digested (our source, the data set, ...) to digest.
         configuration: the configuration, YAML.
@@ -252,6 +254,7 @@ class RunReport:
     copies: Sequence[CopiesReport] = ()
     open_set: OpenSetEvaluation | None = None
     missing: Sequence[str] = ()
+    acceptance: Acceptance | None = None
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:

@@ -51,6 +51,7 @@ from pipeline.runs.images import mean_spectra, source_images
 from pipeline.runs.provenance import digests, library_versions
 from pipeline.runs.report_parts import Parts, write_what_can_be_shown
 from serving import atomic, contract
+from serving.servable.acceptance import Acceptance, read_acceptance
 
 _CARD = "model_card.html"
 _SAMPLE_IMAGES = 4  # of each source, shown in the report
@@ -122,6 +123,7 @@ def build_report(config: PipelineConfig, run_id: str, nodes: list[NodeRun], outc
         open_set=parts.make("unknown generators", None, _open_set, records),
         model_card=_CARD if servable and (Path(servable) / CARD_FILE).is_file() else None,
         missing=parts.missing,
+        acceptance=parts.make("acceptance threshold", None, _acceptance, records),
     )
 
 
@@ -236,9 +238,8 @@ def _decided(config: PipelineConfig, records: Mapping[str, NodeRecord], sources:
 
     band = config.verdict.uncertain_band
     thresholds = [points[name] for name in sources]
-    acceptance = _acceptance(records)
     decided = verdicts(
-        primary.scores[known], heads, points[PRIMARY], thresholds, sources, band, acceptance=acceptance or 0.0
+        primary.scores[known], heads, points[PRIMARY], thresholds, sources, band, acceptance=_acceptance(records)
     )
     return _Decided(
         primary.labels[known],
@@ -248,13 +249,12 @@ def _decided(config: PipelineConfig, records: Mapping[str, NodeRecord], sources:
     )
 
 
-def _acceptance(records: Mapping[str, NodeRecord]) -> float | None:
+def _acceptance(records: Mapping[str, NodeRecord]) -> Acceptance | None:
     """Return the acceptance threshold of the assembled servable; None if it has none."""
     assembled = _output(records, ASSEMBLER, "model")
     if assembled is None:
         return None
-    points = assembled.path / artifacts.SERVING_FOLDER / contract.ASSET_OPERATING_POINTS
-    return json.loads(points.read_text()).get("acceptance")
+    return read_acceptance(assembled.path / artifacts.SERVING_FOLDER)
 
 
 def _confusion(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from serving import contract
 from serving.errors import ServableError
+from serving.servable.acceptance import Acceptance, parse_acceptance
 from serving.servable.versions import Version, find_version
 
 
@@ -22,8 +23,8 @@ class ServableDescription:
         size: height and width in pixels of the window that it looks at, None where it does not say.
         representation: what its models read, "" where it does not say.
         uncertain_band: lowest and highest fake probability at which its verdict is "uncertain", None without a band.
-        acceptance: highest probability of all heads from which on a fake image is of a known generator, 0..1; None
-            where each head's own operating point decides.
+        acceptance: score and threshold from which on a fake image is of a known generator; None where each head's own
+            operating point decides.
     """
 
     version: Version
@@ -33,7 +34,7 @@ class ServableDescription:
     size: int | None
     representation: str
     uncertain_band: tuple[float, float] | None = None
-    acceptance: float | None = None
+    acceptance: Acceptance | None = None
 
     def in_words(self) -> str:
         """Returns one sentence."""
@@ -41,7 +42,7 @@ class ServableDescription:
         read = f"{self.representation} input" if self.representation else "unknown input"
         said = f"Version {self.version.number}: {read}, {window}, heads: {', '.join(self.sources) or 'none'}"
         if self.acceptance is not None:
-            said += f"; unknown generator below {self.acceptance:.3g} of every head"
+            said += f"; {self.acceptance.in_words()}"
         if self.uncertain_band is None:
             return f"{said}."
         lowest, highest = self.uncertain_band
@@ -71,21 +72,12 @@ def describe(path: Path) -> ServableDescription:
             size=int(inputs["size"]) if "size" in inputs else None,
             representation=str(inputs.get("representation", "")),
             uncertain_band=_band(said.get("uncertain_band")),
-            acceptance=_probability(said.get("acceptance")),
+            acceptance=parse_acceptance(said.get("acceptance")),
         )
     except OSError as error:
         raise ServableError(f"{file}: cannot be read: {error.strerror or error}. {again}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ServableError(f"{file}: is damaged: {error}. {again}") from error
-
-
-def _probability(said: Any) -> float | None:
-    """Returns the acceptance threshold as the asset says it; raises ValueError or TypeError if it is none."""
-    if said is None:
-        return None
-    if not 0.0 <= float(said) <= 1.0:
-        raise ValueError(f"acceptance must be a probability in 0..1, got {said}")
-    return float(said)
 
 
 def _band(said: Any) -> tuple[float, float] | None:

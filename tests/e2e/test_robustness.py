@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.special
 
 from tests.e2e.conftest import CONFIGURED, Recorder, small_configuration
 
@@ -30,7 +31,7 @@ def judged(dataset, tmp_path_factory):
             "distance": "mahalanobis",
             "operating_point": {"rule": "target_fpr", "target_fpr": 0.1},
         },
-        "verdict": {"uncertain_band": [0.45, 0.55]},
+        "verdict": {"uncertain_band": [0.45, 0.55], "acceptance": "max_logit", "known_rejection": 0.5},
     }
     values["evaluation"]["perturbations"] = {"jpeg_75": {"min_roc_auc": 0.0}, "jpeg_95": {}, "noise_10": {}}
     config, recorder = validate_config(values, "test"), Recorder()
@@ -121,3 +122,31 @@ def test_the_servable_holds_what_the_recipe_and_the_configuration_ask_for(judged
     assert primary.calibration is not None
     assert "target_fpr" in head.threshold_rule
     assert "false-positive rate" in head.threshold_rule
+
+
+def test_the_acceptance_threshold_is_that_of_the_scores_that_the_trainers_left(judged):
+    from components.training import artifacts
+    from pipeline.cli.run import outcome_values
+    from pipeline.config.nodes import trainer_of
+    from pipeline.metadata.lineage import read_run
+    from pipeline.metadata.store import open_store
+
+    config, outcome, _ = judged
+    records = read_run(open_store(config), config.name, outcome.report.run_id)
+    head = artifacts.read_scores(records[trainer_of(CONFIGURED[0])].output("model_run").path)["eval"]
+    primary = artifacts.read_scores(records[trainer_of("primary")].output("model_run").path)["eval"]
+    detection = np.float32(outcome.report.models[0].threshold)
+    fake = {path for path, score in zip(primary.paths, primary.scores, strict=True) if score >= detection}
+    own = [path in fake and source == CONFIGURED[0] for path, source in zip(head.paths, head.sources, strict=True)]
+    logits = np.sort(scipy.special.logit(head.scores[own].astype(np.float64)))
+    version = max(config.serving_base.iterdir())
+    acceptance = json.loads((version / "assets" / "operating_points.json").read_text())["acceptance"]
+    assert (acceptance["score"], acceptance["known_rejection"]) == ("max_logit", 0.5)
+    if len(logits) < 2:  # what one epoch of training calls fake is anybody's guess
+        assert acceptance["threshold"] is None
+        assert f"holds {len(logits)} images" in acceptance["note"]
+    else:
+        assert acceptance["threshold"] == pytest.approx(logits[len(logits) // 2], abs=1e-6)
+    card = json.loads((version / "assets.extra" / "model_card.json").read_text())
+    assert card["acceptance"] == outcome_values(outcome)["acceptance"] == acceptance
+    assert "Acceptance: " in outcome.report_path.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 
 from components.assembler.assembly import Candidate, assemble
@@ -68,6 +69,7 @@ def test_the_band_reaches_the_servable_and_without_one_nothing_is_said_of_it(
 ):
     plain = (assembled[0] / "Format-Serving" / "assets" / "operating_points.json").read_text()
     assert "uncertain" not in plain
+    assert "acceptance" not in plain
     assemble(tmp_path, transform_graph, INPUTS, *candidates, "instance", VerdictParameters(uncertain_band=(0.0, 1.0)))
     points = json.loads((tmp_path / "Format-Serving" / "assets" / "operating_points.json").read_text())
     assert points == {**json.loads(plain), "uncertain_band": [0.0, 1.0]}
@@ -101,6 +103,79 @@ def test_an_acceptance_threshold_is_chosen_on_the_eval_split_and_makes_generator
     unknown = answers["verdict"] == b"unknown_generator"
     assert (highest < points["acceptance"]).all()
     np.testing.assert_array_equal(unknown, fake)
+
+
+def write_scores(folder, labels, scores, sources, paths):
+    split = SplitScores(np.asarray(labels, np.int32), np.asarray(scores, np.float32), sources, paths)
+    artifacts.write_run(folder, TrainedModule(None, None, History(), {"eval": split}, 0.0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answered(assembled, candidates, tmp_path_factory):
+    """Images, the answers without acceptance, and the candidates with these answers as scores of the eval split."""
+    root = tmp_path_factory.mktemp("scored")
+    images = [encode(noise(seed)) for seed in range(60)]
+    answers = modules.ask(assembled[0] / "Format-Serving", images)
+    sources = np.array([STRIPES] * 25 + [SMOOTH] * 25 + ["real_a"] * 10)
+    paths = np.array([f"{source}/{number}" for number, source in enumerate(sources)])
+    primary, heads = candidates
+    fake = answers["fake_probability"].copy()
+    # The primary module calls nine of them real; which answers those have is not decisive for what is tested.
+    fake[:9] = 0.1
+    fake[9:] = 0.9
+    scored = {
+        source: dataclasses.replace(
+            heads[source],
+            run=write_scores(
+                root / source, sources == source, answers["source_probabilities"][:, column], sources, paths
+            ),
+        )
+        for column, source in enumerate((STRIPES, SMOOTH))
+    }
+    run = write_scores(root / "primary", sources != "real_a", fake, sources, paths)
+    return images, answers, dataclasses.replace(primary, run=run), {**heads, **scored}
+
+
+@pytest.mark.parametrize("score", ["max_logit", "energy"])
+def test_the_graph_rejects_the_images_that_the_threshold_was_chosen_to_reject(
+    answered, transform_graph, tmp_path, score
+):
+    """The same images in the eval split and in the graph: what scipy rejects is unknown, all else as without it."""
+    images, plain, primary, heads = answered
+    verdict = VerdictParameters(acceptance=score, known_rejection=0.2)
+    assemble(tmp_path, transform_graph, INPUTS, primary, heads, "instance", verdict)
+    points = json.loads((tmp_path / "Format-Serving" / "assets" / "operating_points.json").read_text())
+    logits = scipy.special.logit(plain["source_probabilities"].astype(np.float64))
+    surest = logits.max(axis=1) if score == "max_logit" else scipy.special.logsumexp(logits, axis=1)
+    known = np.sort(surest[9:50])  # of 41 known ones that the primary module calls fake, eight may fall below
+    assert points["acceptance"] == {
+        "score": score,
+        "threshold": pytest.approx(known[8], abs=1e-9),
+        "known_rejection": 0.2,
+    }
+    answers = modules.ask(tmp_path / "Format-Serving", images)
+    rejected = (surest < known[8] - 1e-5) & (plain["fake_probability"] >= points["detection"])
+    certain = np.abs(surest - known[8]) > 1e-5
+    expected = np.where(rejected, b"unknown_generator", plain["verdict"])
+    np.testing.assert_array_equal(answers["verdict"][certain], expected[certain])
+    assert (answers["verdict"] != plain["verdict"]).any()
+    np.testing.assert_array_equal(answers["source_probabilities"], plain["source_probabilities"])
+
+
+@pytest.mark.parametrize("score", ["max_logit", "energy", "highest_head"])
+def test_too_few_images_leave_verdicts_as_they_are_and_the_operating_points_say_why(
+    answered, transform_graph, tmp_path, score
+):
+    images, plain, primary, heads = answered
+    verdict = VerdictParameters(acceptance=score, known_rejection=0.01)
+    assemble(tmp_path, transform_graph, INPUTS, primary, heads, "instance", verdict)
+    said = json.loads((tmp_path / "Format-Serving" / "assets" / "operating_points.json").read_text())["acceptance"]
+    assert (said["score"], said["threshold"]) == (score, None)
+    count = 50 if score == "highest_head" else 41
+    assert f"holds {count} images" in said["note"]
+    assert "100 are needed for known_rejection 0.01" in said["note"]
+    np.testing.assert_array_equal(modules.ask(tmp_path / "Format-Serving", images)["verdict"], plain["verdict"])
 
 
 def test_the_servable_answers_as_the_modules_on_the_exported_preprocessing(assembled, candidates, transform_graph):

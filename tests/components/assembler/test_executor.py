@@ -38,10 +38,20 @@ def trained(name, blessed, number):
 def carried_out(monkeypatch, tmp_path):
     """Runs the executor on two heads: what `assemble` and `build_card` were given."""
     received = {}
-    monkeypatch.setattr(executor, "assemble", lambda *given: received.update(assembled=given) or Assembly("", {}, []))
-    monkeypatch.setattr(executor, "build_card", lambda *given: received.update(card=given) or {"name": "demo"})
+    points = {}
 
-    def run(blessed=1, band=None, **further):
+    def assemble(*given):
+        received.update(assembled=given)
+        (given[0] / "Format-Serving" / "assets").mkdir(parents=True)
+        (given[0] / "Format-Serving" / "assets" / "operating_points.json").write_text(json.dumps(points))
+        return Assembly("", {}, [])
+
+    card = {"name": "demo", "known_limits": []}
+    monkeypatch.setattr(executor, "assemble", assemble)
+    monkeypatch.setattr(executor, "build_card", lambda *given: received.update(card=given) or card)
+
+    def run(blessed=1, band=None, acceptance=None, **further):
+        points.update({} if acceptance is None else {"acceptance": acceptance})
         executor.AssemblerExecutor().Do(
             {
                 "transform_graph": artifact(standard_artifacts.TransformGraph, "/graph"),
@@ -69,7 +79,8 @@ def carried_out(monkeypatch, tmp_path):
 def test_blessings_are_read_from_the_evaluators_artifacts(carried_out, tmp_path, blessed, expected):
     folder, graph, inputs, primary, heads, level, _ = carried_out(blessed)["assembled"]
     assert (folder, graph, inputs, level) == (tmp_path / "Assembler/model/9", "/graph", INPUTS, "instance")
-    assert primary == Candidate(Path("/root/Trainer.primary/model/6"), blessed=True)
+    run = Path("/root/Trainer.primary/model_run/6")
+    assert primary == Candidate(Path("/root/Trainer.primary/model/6"), blessed=True, run=run)
     assert [(source, head.model.name, head.blessed) for source, head in heads.items()] == [
         ("b_y", "8", expected),
         ("a_x", "7", True),
@@ -100,4 +111,12 @@ def test_the_card_is_told_who_made_what_on_which_span_and_lies_in_the_servable(c
     assert (primary.model.id, primary.model.node, primary.model.execution) == (60, "Trainer.primary", "6")
     assert (heads["a_x"].examples.span, heads["a_x"].run.uri) == (4, "/root/Trainer.a_x/model_run/7")
     card = tmp_path / "Assembler/model/9/Format-Serving/assets.extra/model_card.json"
-    assert json.loads(card.read_text()) == {"name": "demo"}
+    assert json.loads(card.read_text()) == {"name": "demo", "known_limits": []}
+
+
+def test_the_acceptance_threshold_of_the_servable_stands_in_the_card(carried_out, tmp_path):
+    acceptance = {"score": "energy", "threshold": 1.5, "known_rejection": 0.05}
+    carried_out(acceptance=acceptance)
+    card = json.loads((tmp_path / "Assembler/model/9/Format-Serving/assets.extra/model_card.json").read_text())
+    assert card["acceptance"] == acceptance
+    assert "energy of all heads is below 1.5 is called unknown_generator" in card["known_limits"][0]

@@ -8,13 +8,21 @@ from sklearn.metrics import roc_auc_score
 
 from components.assembler.card_figures import model_figures
 from components.assembler.card_file import CARD_FILE, read_card, write_card
-from components.assembler.model_card import ArtifactRecord, AssemblyRun, ExamplesRecord, ModelRecord, build_card
+from components.assembler.model_card import (
+    ArtifactRecord,
+    AssemblyRun,
+    ExamplesRecord,
+    ModelRecord,
+    build_card,
+    with_acceptance,
+)
 from components.features.parameters import InputParameters
 from components.metrics.calibration import Calibration
 from components.metrics.operating_point import OperatingPoint
 from components.training import artifacts
 from components.training.history import History
 from components.training.trained import SplitScores, TrainedModule
+from serving.servable.acceptance import Acceptance
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32)
 SCORES = np.array([0.1, 0.2, 0.6, 0.3, 0.9, 0.7, 0.2, 0.8], np.float32)
@@ -122,6 +130,37 @@ def test_the_band_stands_in_the_card_and_among_the_limits(card, tmp_path, band, 
     assert f"from {band[0]} to {band[1]} is called uncertain" in limits[0]
     assert all("0.5000, lies outside this band" in limit for limit in limits[1:])
     assert "uncertain" not in json.dumps(card)
+
+
+@pytest.mark.parametrize(
+    ("acceptance", "said", "limit"),
+    [
+        (
+            Acceptance("max_logit", -0.5, 0.05),
+            {"score": "max_logit", "threshold": -0.5, "known_rejection": 0.05},
+            "of which the max_logit of all heads is below -0.5 is called unknown_generator, whatever a head claims; up "
+            "to 0.05 of the eval split's images",
+        ),
+        (
+            Acceptance("highest_head", 0.25),
+            {"score": "highest_head", "threshold": 0.25, "known_rejection": None},
+            "of which the highest_head of all heads is below 0.25 is called unknown_generator, whatever a head claims.",
+        ),
+        (
+            Acceptance("energy", None, 0.05, "too few images"),
+            {"score": "energy", "threshold": None, "known_rejection": 0.05, "note": "too few images"},
+            "threshold on energy was configured, but none could be chosen: too few images. Each head's own",
+        ),
+    ],
+)
+def test_an_acceptance_threshold_or_its_absence_stands_in_the_card_and_among_the_limits(card, acceptance, said, limit):
+    accepted = with_acceptance(card, acceptance)
+    assert accepted["acceptance"] == said
+    *others, last = accepted["known_limits"]
+    assert others == card["known_limits"]
+    assert limit in last
+    assert with_acceptance(card, None) == card
+    assert "acceptance" not in json.dumps(card)
 
 
 def test_models_that_are_served_and_those_left_out_stand_apart(card):

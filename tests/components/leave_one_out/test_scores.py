@@ -2,34 +2,19 @@
 
 import numpy as np
 import pytest
-import scipy.spatial
-import scipy.special
 
 from components.leave_one_out.scores import (
-    ENERGY,
     LOGIT_PER_HEAD,
     MAHALANOBIS,
     MAHALANOBIS_PER_HEAD,
-    MAX_LOGIT,
     HeadReference,
     acceptance_scores,
-    energy,
     fit_reference,
-    max_logit,
 )
+from components.metrics.acceptance import ENERGY, MAX_LOGIT
 from components.models.distances import fit_gaussian, squared_mahalanobis
 
 DRAW = np.random.default_rng(1)
-
-
-def test_the_highest_logit_orders_images_whose_probabilities_are_all_one():
-    logits = np.array([[20.0, -5.0], [-3.0, 40.0], [30.0, 29.0]], np.float32)
-    np.testing.assert_array_equal(max_logit(logits), [20.0, 40.0, 30.0])
-
-
-def test_energy_is_the_logarithm_of_the_sum_of_exponentials_and_does_not_overflow():
-    logits = np.concatenate([DRAW.normal(size=(20, 5)), [[1000.0, 999.0, 0.0, -1000.0, 5.0]]])
-    np.testing.assert_allclose(energy(logits), scipy.special.logsumexp(logits, axis=1), rtol=1e-12)
 
 
 def test_each_image_is_measured_from_the_source_whose_head_claims_it_in_that_heads_features():

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from components.servable.verdict import verdicts
 from serving import contract
+from serving.servable.acceptance import Acceptance
 
 NAMES = ("progan_a", "stylegan_b", "sngan_c")
 DETECTION, CLAIMS = 0.7, (0.6, 0.1, 0.9)  # none of them is exact in float32
@@ -135,10 +136,48 @@ def test_a_head_claims_no_image_that_is_too_far_from_its_source():
     ],
 )
 def test_below_the_acceptance_threshold_the_generator_is_unknown(fake, sources, verdict, decide):
-    decided = decide(tf.constant([fake]), tf.constant([sources]), DETECTION, CLAIMS, NAMES, acceptance=0.9)
+    decided = decide(
+        tf.constant([fake]),
+        tf.constant([sources]),
+        DETECTION,
+        CLAIMS,
+        NAMES,
+        acceptance=Acceptance("highest_head", 0.9),
+    )
     assert decided.numpy() == [verdict.encode()]
 
 
 def test_an_acceptance_threshold_without_heads_changes_nothing():
-    decided = verdicts(tf.constant([0.1, 0.9]), tf.zeros((2, 0)), 0.5, [], [], acceptance=0.9)
+    decided = verdicts(
+        tf.constant([0.1, 0.9]), tf.zeros((2, 0)), 0.5, [], [], acceptance=Acceptance("highest_head", 0.9)
+    )
     assert decided.numpy().tolist() == [b"real", b"unknown_generator"]
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold"),
+    [("max_logit", 2.0), ("energy", 2.3)],  # the logit of 0.88; of two heads at 0.84, the energy is 2.35
+)
+@pytest.mark.parametrize(
+    ("fake", "sources", "verdict"),
+    [
+        (0.9, (0.86, 0.0, 0.0), {"max_logit": "unknown_generator", "energy": "unknown_generator"}),
+        (0.9, (0.92, 0.0, 0.0), {"max_logit": "progan_a", "energy": "progan_a"}),
+        (0.9, (0.84, 0.84, 0.0), {"max_logit": "unknown_generator", "energy": "progan_a"}),
+        (0.1, (0.86, 0.0, 0.0), {"max_logit": "contradiction", "energy": "contradiction"}),
+        (0.1, (0.0, 0.0, 0.0), {"max_logit": "real", "energy": "real"}),
+        (0.9, (0.0, 0.0, 0.89), {"max_logit": "unknown_generator", "energy": "unknown_generator"}),  # nobody claims
+    ],
+)
+def test_scores_of_logits_decide_on_fakes_alone(score, threshold, fake, sources, verdict, decide):
+    acceptance = Acceptance(score, threshold, 0.05)
+    decided = decide(tf.constant([fake]), tf.constant([sources]), DETECTION, CLAIMS, NAMES, acceptance=acceptance)
+    assert decided.numpy() == [verdict[score].encode()]
+
+
+@pytest.mark.parametrize("score", ["highest_head", "max_logit", "energy"])
+def test_without_a_threshold_each_heads_own_decides(score, cases):
+    fake, *sources = np.array(cases, np.float32).T
+    given = tf.constant(fake), tf.constant(np.stack(sources, axis=1)), DETECTION, CLAIMS, NAMES
+    absent = Acceptance(score, None, 0.05, "too few images")
+    np.testing.assert_array_equal(verdicts(*given, acceptance=absent), verdicts(*given))

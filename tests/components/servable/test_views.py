@@ -20,6 +20,7 @@ from components.servable.module import AttributionModule
 from components.servable.operating_points import OperatingPoints
 from components.servable.stitching import SIDE
 from serving import contract
+from serving.servable.acceptance import Acceptance
 from tests.support.transforms import FixedTransform
 
 SIZE, MOST = 96, 4
@@ -45,9 +46,9 @@ def models(sources, representation):
     return inputs, primary, heads
 
 
-def export(folder, sources=("gan_a", "gan_b"), representation="residual"):
+def export(folder, sources=("gan_a", "gan_b"), representation="residual", points=None):
     inputs, primary, heads = models(sources, representation)
-    points = OperatingPoints(0.5, dict.fromkeys(heads, 0.5))
+    points = points or OperatingPoints(0.5, dict.fromkeys(heads, 0.5))
     export_servable(folder, AttributionModule(FixedTransform(SIZE), inputs, primary, heads, points))
     return primary, heads
 
@@ -101,6 +102,25 @@ def test_logits_of_all_windows_are_averaged(servable):
     assert np.std(expected, axis=0).min() > 1e-4
     assert 0.001 < np.min(expected) < np.max(expected) < 0.999
     np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("score", ["max_logit", "energy"])
+def test_the_acceptance_score_is_that_of_averaged_logits(score, tmp_path):
+    """The threshold lies between the scores of two images, computed window by window."""
+    pairs = [encoded(*shape, seed) for seed, shape in enumerate(SHAPES)]
+    _, primary, heads = models(("gan_a", "gan_b"), "residual")
+    logits = logit([by_hand(primary, heads, pixels)[1:] for _, pixels in pairs])
+    scores = logits.max(axis=1) if score == "max_logit" else np.log(np.exp(logits).sum(axis=1))
+    ordered = np.sort(scores)
+    cut = int(np.argmax(np.diff(ordered)))
+    assert np.diff(ordered)[cut] > 1e-3
+    acceptance = Acceptance(score, float(ordered[cut : cut + 2].mean()), 0.05)
+    # Whatever a probability, each image is fake and every head claims it.
+    export(tmp_path / "1", points=OperatingPoints(0.0, {"gan_a": 0.0, "gan_b": 0.0}, acceptance=acceptance))
+    answers = asked([tf.saved_model.load(str(tmp_path / "1"))], *(data for data, _ in pairs))
+    unknown = answers["verdict"].numpy() == b"unknown_generator"
+    np.testing.assert_array_equal(unknown, scores < acceptance.threshold)
+    assert unknown.any() and not unknown.all()
 
 
 def test_an_image_is_judged_alike_alone_and_in_company(servable):

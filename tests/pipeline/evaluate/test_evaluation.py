@@ -21,6 +21,7 @@ from pipeline.cli.main import main
 from pipeline.evaluate import evaluation
 from pipeline.evaluate.data import Record, open_dataset, perturbed, read_records
 from pipeline.evaluate.evaluation import EvaluationOptions, evaluate
+from serving.servable.acceptance import Acceptance
 from tests.support.images import SIZE, encode, noise
 from tests.support.published_files import describe, made_up, probabilities, write_file
 from tests.support.servable_answers import verdicts_by_hand
@@ -419,6 +420,29 @@ def test_uncertain_images_are_those_in_the_servables_band(banded, dataset, tmp_p
     assert outcome.document["servable"]["uncertain_band"] == list(BAND)
     assert "uncertain from 0.3 to 0.7." in outcome.document["servable"]["description"]
     assert "uncertain" not in json.dumps(evaluated[1].document)
+
+
+@pytest.mark.parametrize("score", ["max_logit", "energy"])
+def test_an_acceptance_threshold_changes_no_probability_and_makes_fakes_unknown(
+    servables, dataset, tmp_path, evaluated, score
+):
+    acceptance = Acceptance(score, 1e3, 0.05)  # beyond every clipped logit: no generator is ever named
+    files = sorted((servables.glob("attribution_x_*.h5")), key=lambda file: list(HEADS).index(file.stem.split("_")[2]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published, "OperatingPoints", lambda *given: OperatingPoints(*given, acceptance=acceptance))
+        import_published(files, tmp_path / "heads" / "1")
+    outcome = run(tmp_path, dataset, tmp_path / "report")
+    np.testing.assert_array_equal(load(tmp_path / "report", "raw_predictions"), load(evaluated[0], "raw_predictions"))
+    named = [row["verdict"] in HEADS for row in read_rows(evaluated[0])]
+    assert any(named)
+    expected = [
+        "unknown_generator" if is_named else row["verdict"]
+        for is_named, row in zip(named, read_rows(evaluated[0]), strict=True)
+    ]
+    assert [row["verdict"] for row in read_rows(tmp_path / "report")] == expected
+    assert outcome.document["servable"]["acceptance"] == acceptance.to_json()
+    assert f"unknown generator below 1e+03 of {score}" in outcome.document["servable"]["description"]
+    assert "acceptance" not in json.dumps(evaluated[1].document)
 
 
 def test_the_console_counts_uncertain_images_where_there_is_a_band(banded, servables, dataset, tmp_path, capsys):

@@ -136,3 +136,21 @@ def test_a_card_is_written_where_it_is_asked_for(servable, capsys, tmp_path):
 def test_what_is_no_servable_is_an_error_that_names_it(capsys, tmp_path):
     assert main(["describe", str(tmp_path / "absent")]) == 1
     assert "absent: must be a directory that holds a servable" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("threshold", [-0.5, None])
+def test_an_acceptance_threshold_or_its_absence_is_told_in_words_and_as_json(servable, capsys, threshold):
+    path = servable / "assets" / "operating_points.json"
+    acceptance = {"score": "max_logit", "threshold": threshold, "known_rejection": 0.05}
+    if threshold is None:
+        acceptance["note"] = "the eval split holds 3 images"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "acceptance": acceptance}))
+    said = (
+        "unknown generator below -0.5 of max_logit" if threshold else "no acceptance threshold (the eval split holds 3"
+    )
+    assert said in printed(capsys, servable)
+    assert json.loads(printed(capsys, servable, "--json"))["acceptance"] == acceptance
+
+
+def test_without_acceptance_nothing_is_said_of_it(servable, capsys):
+    assert "acceptance" not in json.loads(printed(capsys, servable, "--json"))

@@ -27,6 +27,7 @@ from pipeline.report.data import (
 from pipeline.report.model_view import source_rows
 from pipeline.report.run import render, write_report
 from pipeline.report.text import duration, enumeration, number, quantity, share
+from serving.servable.acceptance import Acceptance
 
 REALS = ("real_ffhq", "camera")
 FAKES = ("progan_celeba", "sngan_celeba")
@@ -165,8 +166,22 @@ def test_a_full_report_is_well_formed_self_contained_and_has_every_section(full)
     sections = {attributes.get("id") for tag, attributes in page.elements if tag == "section"}
     assert sections == {a["href"][1:] for tag, a in page.elements if tag == "a"}
     assert "No " not in page.text.replace("No cause", "")  # nothing is missing
+    assert "Acceptance: " not in page.text
     for words in ("Pushed", "serving/generator_attribution/17", "run-1", "2025-01-02 03:04 UTC", "sha256:abc"):
         assert words in page.text
+
+
+@pytest.mark.parametrize("confusion", [True, False])
+@pytest.mark.parametrize(
+    ("acceptance", "said"),
+    [
+        (Acceptance("energy", 1.5, 0.05), "Acceptance: unknown generator below 1.5 of energy"),
+        (Acceptance("energy", None, 0.05, "3 images <b>"), "Acceptance: no acceptance threshold (3 images <b>)."),
+    ],
+)
+def test_the_acceptance_threshold_or_its_absence_stands_with_the_verdicts(acceptance, said, confusion):
+    text = render(_run(acceptance=acceptance, **({} if confusion else {"confusion": None})))
+    assert said in _Page(text).text
 
 
 def test_identifiers_are_unique_and_every_picture_has_a_text(full):
