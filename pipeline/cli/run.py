@@ -138,7 +138,10 @@ def _print_outcome(outcome: "RunOutcome") -> None:
     if report.copies:
         from pipeline.report.robustness_view import robustness_view, saved_alike_sentence
 
-        output.say(saved_alike_sentence(robustness_view(report.copies, report.models), report.models))
+        robustness = robustness_view(report.copies, report.models)
+        if robustness is not None and robustness.wild is not None:
+            output.say(robustness.wild.sentence, "bold")
+        output.say(saved_alike_sentence(robustness, report.models))
     for warning in report.data.warnings if report.data else ():
         output.say(warning, "yellow")
     for part in report.missing:

@@ -14,6 +14,7 @@ from pipeline.report import plots
 from pipeline.report.data import CopiesReport, Gate, ModelReport
 from pipeline.report.plot_style import Plot
 from pipeline.report.text import number
+from pipeline.report.wild import WildFigures, wild_figures
 
 _HOW_TO_GET_IT = (
     "set evaluation.perturbations: {jpeg_95: {}} to see which part of a ROC-AUC is format of files, not fingerprint"
@@ -89,6 +90,7 @@ class RobustnessView:
         saved_alike: None without a JPEG among the kinds.
         picture: ROC-AUC against JPEG quality, None with fewer than two JPEGs.
         scored: whether a servable was asked; if not, the figures are the Evaluator's.
+        wild: figures over all kinds mixed, None with fewer than two that a servable judged.
     """
 
     split: str
@@ -97,6 +99,7 @@ class RobustnessView:
     saved_alike: SavedAlike | None
     picture: Plot | None
     scored: bool
+    wild: WildFigures | None = None
 
 
 def robustness_view(copies: Sequence[CopiesReport], models: Sequence[ModelReport]) -> RobustnessView | None:
@@ -127,6 +130,7 @@ def robustness_view(copies: Sequence[CopiesReport], models: Sequence[ModelReport
         saved_alike=_saved_alike(jpegs, areas, areas[copies[0].perturbation]),
         picture=_picture(jpegs, areas, (primary, *heads), areas[copies[0].perturbation]),
         scored=any(kind.scores for kind in copies),
+        wild=wild_figures(copies, primary),
     )
 
 
@@ -154,6 +158,7 @@ def robustness_values(view: RobustnessView | None) -> dict[str, Any] | None:
     alike = view.saved_alike
     return {
         "split": view.split or None,
+        "wild": view.wild and view.wild.to_dict(),
         "saved_alike": alike
         and {
             "perturbation": alike.perturbation,

@@ -36,7 +36,7 @@ def render(report: RunReport) -> str:
         report=report,
         created=f"{created:%Y-%m-%d %H:%M} UTC",
         headline=run_view.headline(report),
-        tiles=run_view.tiles(report, views),
+        tiles=run_view.tiles(report, views, robustness.wild if robustness else None),
         models=views,
         columns=COLUMNS,
         cautions=cautions(views),

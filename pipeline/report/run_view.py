@@ -10,6 +10,7 @@ from pipeline.report.model_view import ModelView
 from pipeline.report.plot_style import Plot
 from pipeline.report.plots import radial_plot
 from pipeline.report.text import count, duration, number
+from pipeline.report.wild import WildFigures
 
 SAMPLES_PER_SOURCE = 6
 SAMPLES_IN_ALL = 240
@@ -67,9 +68,15 @@ def headline(report: RunReport) -> str:
     return f"{word} after the push" if report.servable else f"{word}: nothing was pushed"
 
 
-def tiles(report: RunReport, views: Sequence[ModelView]) -> list[tuple[str, str, str]]:
-    """Returns the figures at the top of the report: name, value, explanation."""
+def tiles(report: RunReport, views: Sequence[ModelView], wild: WildFigures | None = None) -> list[tuple[str, str, str]]:
+    """Returns the figures at the top of the report, that of the wild first: name, value, explanation."""
     shown = []
+    if wild is not None:
+        low, high = wild.interval
+        mixed = f"images as they are and {len(wild.kinds) - 1} kinds of copies mixed"
+        shown.append(
+            ("Detection in the wild", number(wild.roc_auc), f"{mixed}; 95 % interval {number(low)} to {number(high)}")
+        )
     detection = next((view for view in views if view.report.task == "detection"), None)
     heads = [view for view in views if view.report.task == "attribution"]
     if detection is not None:
