@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   genattr run configs/demo.yaml                         train, evaluate, assemble, validate, push
   genattr serve runs/demo/serving/generator_attribution serve what was pushed
   genattr predict photo.jpg --model runs/demo/serving/generator_attribution
+  genattr predict photo.jpg                             ask the model that comes with the product
 """
 
 
