@@ -13,9 +13,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.assembler.assembly import Candidate, assemble
-from components.assembler.card_file import write_card
 from components.assembler.model_card import ArtifactRecord, AssemblyRun, ExamplesRecord, ModelRecord, build_card
 from components.features.parameters import InputParameters
+from components.servable.card_file import write_card
 from components.servable.parameters import VerdictParameters
 from components.training.artifacts import SERVING_FOLDER
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.assembler.card_file import read_card
 from components.pusher.push import read_lineage
+from components.servable.card_file import read_card
 from pipeline.config.schema import PipelineConfig
 from pipeline.metadata.ancestry import Execution, ancestry
 from serving.servable.description import ServableDescription, describe
