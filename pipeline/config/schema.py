@@ -19,6 +19,7 @@ from components.leave_one_out.parameters import OpenSetParameters
 from components.models.parameters import require_network
 from components.monitoring.parameters import MonitoringParameters
 from components.parameters import Parameters
+from components.pusher.parameters import LicenceParameters
 from components.servable.parameters import VerdictParameters
 from components.servable_validator.parameters import ValidationParameters
 from components.training.augmentation_parameters import require_window
@@ -66,6 +67,7 @@ class PipelineConfig(Parameters):
         monitoring: when `genattr monitor` raises an alarm, and what it compares with.
         beam_pipeline_args: options of the data-parallel steps, e.g. another runner.
         beam_pipeline_args_of: instead of these, for single nodes, by identifier or kind, e.g. `Transform`, `Evaluator`.
+        licences: terms of the weights and of the training images, which travel with what is pushed.
         metadata: where TFX records what ran.
         kubeflow: the same pipeline on a cluster.
     """
@@ -89,6 +91,7 @@ class PipelineConfig(Parameters):
     monitoring: MonitoringParameters = MonitoringParameters()
     beam_pipeline_args: tuple[str, ...] = ("--runner=FnApiRunner",)
     beam_pipeline_args_of: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    licences: LicenceParameters = LicenceParameters()
     metadata: MetadataParameters = MetadataParameters()
     kubeflow: KubeflowParameters = KubeflowParameters()
 

@@ -211,6 +211,8 @@ def _add_push(graph: Graph, data: _Data, primary: _Primary, heads: Mapping[str, 
             validator.outputs["infra_blessing"],
             reference.outputs["statistics"],
             str(config.serving_base),
+            config.recipe,
+            config.licences,
         ),
         nodes.PUSHER,
     )
