@@ -13,6 +13,7 @@ from tfx.types import channel
 from components.assembler.component import Assembler, TrainedChannels
 from components.digest import source_digest
 from components.evaluator.component import attribution_evaluator, detection_evaluator, robustness_evaluator
+from components.evaluator.eval_config import gates
 from components.leave_one_out.component import LeaveOneOut
 from components.perturbed_examples.component import PerturbedExamples
 from components.pusher.component import AtomicPusher
@@ -39,7 +40,7 @@ class _Data(NamedTuple):
 
 
 class _Primary(NamedTuple):
-    """The trained primary module; with perturbations also the perturbed copies and its blessing on them."""
+    """The trained primary module; with perturbations also the perturbed copies, and with gates its blessing on them."""
 
     trained: TrainedChannels
     copies: channel.BaseChannel | None = None
@@ -145,7 +146,9 @@ def _add_primary(graph: Graph, data: _Data) -> _Primary:
         PerturbedExamples(examples, config.evaluation.split, perturbations, config.input.size), nodes.PERTURBED_EXAMPLES
     ).outputs["perturbed"]
     robustness = graph.add(robustness_evaluator(copies, model, config.evaluation), nodes.ROBUSTNESS_EVALUATOR)
-    return _Primary(trained, copies, robustness.outputs["blessing"])
+    # TFMA blesses nothing that has no threshold; copies without a gate are measured and reported alone.
+    gated = any(gates(limits) for limits in config.evaluation.perturbations.values())
+    return _Primary(trained, copies, robustness.outputs["blessing"] if gated else None)
 
 
 def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, TrainedChannels]:

@@ -167,6 +167,13 @@ def test_the_judge_gates_the_primary_module_before_anything_is_assembled(with_pe
     assert producers(with_perturbations["Assembler"], "robustness_blessing") == ["RobustnessEvaluator"]
 
 
+def test_copies_without_any_gate_are_reported_and_hold_nothing_up(with_perturbations):
+    """TFMA does not bless what has no threshold: nothing would ever be assembled."""
+    ungated = compiled("first_a", "second_b", evaluation={"perturbations": {"jpeg_85": {}, "blur_5": {}}})
+    assert set(ungated) == set(with_perturbations)
+    assert "robustness_blessing" not in ungated["Assembler"].inputs.inputs
+
+
 def test_the_scores_are_the_assembled_servables_on_the_copies(with_perturbations):
     scores = with_perturbations["RobustnessScores"]
     assert producers(scores, "model") == ["Assembler"]
