@@ -10,7 +10,7 @@ from pipeline.cli.main import build_parser, main
 REPOSITORY = Path(__file__).resolve().parents[3]
 COMMANDS = (
     *("sample", "prepare", "run", "serve", "predict", "import-weights", "demo", "evaluate"),
-    *("sources", "describe"),
+    *("sources", "describe", "ship"),
 )
 
 
