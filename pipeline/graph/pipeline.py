@@ -154,7 +154,7 @@ def _add_primary(graph: Graph, data: _Data) -> _Primary:
 def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, TrainedChannels]:
     """Add SecondaryTrainer.<source> and Evaluator.<source> of every source; return the trained heads by source."""
     config = graph.config
-    heads = {}
+    heads = _kept_heads(graph, data, primary)
     for source in config.sources:
         span = data.spans[config.span_of(source)]
         node_id = nodes.head_trainer(source.name)
@@ -167,7 +167,8 @@ def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, Traine
                 config.input,
                 config.secondary,
                 config.attribution_level,
-                graph.start_of(node_id),
+                # A head of a given servable is folded: one that takes its place is trained from scratch.
+                "" if config.primary.takes_module else graph.start_of(node_id),
             ),
             node_id,
         )
@@ -178,6 +179,38 @@ def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, Traine
         )
         heads[source.name] = _trained(trainer, evaluator, span.examples)
     return heads
+
+
+def _kept_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, TrainedChannels]:
+    """Add SecondaryTrainer.<source> of every head that comes with a given primary module and that no source replaces.
+
+    They are not evaluated: the images at hand need not hold their sources. They were blessed where they were trained.
+    """
+    config = graph.config
+    if not config.primary.takes_module:
+        return {}
+    taken = config.secondary.model_copy(update={"model": config.primary.model, "frozen": True})
+    replaced = {nodes.head_trainer(source.name) for source in config.sources}
+    kept = {}
+    for node_id in graph.starts:
+        if nodes.kind_of(node_id) != nodes.SECONDARY_TRAINER or node_id in replaced:
+            continue
+        source, examples = node_id.partition(".")[2], data.main.examples
+        trainer = graph.add(
+            SecondaryTrainer(
+                source,
+                examples,
+                data.transform_graph,
+                primary.trained.model,
+                config.input,
+                taken,
+                config.attribution_level,
+                graph.start_of(node_id),
+            ),
+            node_id,
+        )
+        kept[source] = TrainedChannels(trainer.outputs["model"], None, trainer.outputs["model_run"], examples)
+    return kept
 
 
 def _add_push(graph: Graph, data: _Data, primary: _Primary, heads: Mapping[str, TrainedChannels]) -> _Push:

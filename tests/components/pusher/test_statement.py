@@ -75,3 +75,18 @@ def test_terms_that_say_nothing_are_refused(values):
 
 def test_the_place_is_one_that_tf_serving_ignores():
     assert contract.TRAINED_ON.startswith("assets.extra/")
+
+
+def test_images_and_terms_of_a_model_that_was_built_on_go_with_it():
+    given = {
+        "licence": "non-commercial",
+        "sources": [
+            {"name": "real_ffhq", "label": "real", "images": 1000, "licence": "FFHQ"},
+            {"name": "stylegan1_ffhq", "label": "fake", "images": 500, "licence": None},
+        ],
+    }
+    stated = training_statement({**CARD, "origin": {"trained_on": given}}, None, LicenceParameters(), date(2026, 12, 1))
+    assert stated.licence == "non-commercial"
+    counts = {source.name: source.images for source in stated.sources}
+    assert counts == {"real_ffhq": 1040, "stylegan1_ffhq": 500, "gan_a": 30, "gan_b": 7}
+    assert stated.sources[0].licence == "FFHQ"
