@@ -8,5 +8,4 @@ MODELS = "generator_attribution_models"
 setup(
     packages=[*find_packages(include=["pipeline*", "components*", "serving*"]), MODELS],
     package_dir={MODELS: "models"},
-    package_data={MODELS: ["**/*"]},
 )

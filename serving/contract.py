@@ -44,6 +44,8 @@ ASSET_LABEL_MAP = "assets/label_map.json"  # {"detection": {"real": 0, "fake": 1
 WARMUP_REQUESTS = "assets.extra/tf_serving_warmup_requests"
 # What `genattr monitor` compares traffic with: TFDV's statistics of the images that the servable was judged on.
 REFERENCE_STATISTICS = "assets.extra/reference_statistics.pb"
+# Training data, recipe, date and licences, see serving.servable.trained_on.
+TRAINED_ON = "assets.extra/trained_on.json"
 
 # Limits that the served graph, the embedded server and the client all state. 64 megapixels is beyond today's phones;
 # a decoded image of that size takes 192 MB.

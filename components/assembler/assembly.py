@@ -1,7 +1,7 @@
 """From trained modules to one servable: which heads go in, and why others do not."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.assembler.acceptance import called_real, fit_acceptance
@@ -12,6 +12,7 @@ from components.features.transform import ExportedTransform
 from components.servable.assembly import Assembly, write_assembly
 from components.servable.export import export_servable
 from components.servable.module import AttributionModule
+from components.servable.modules_file import write_modules
 from components.servable.operating_points import OperatingPoints
 from components.servable.parameters import VerdictParameters
 from components.training import artifacts
@@ -80,16 +81,25 @@ def assemble(
         verdict.uncertain_band,
         _acceptance(blessed, primary, heads, level, verdict),
     )
+    primary_model = artifacts.read_model(primary.model)
+    head_models = {source: artifacts.read_model(model) for source, model in blessed.items()}
     module = AttributionModule(
         ExportedTransform(transform_graph),
         inputs,
-        artifacts.read_model(primary.model),
-        {source: artifacts.read_model(model) for source, model in blessed.items()},
+        primary_model,
+        head_models,
         points,
         level,
         {source: artifacts.read_distance_of(model) for source, model in blessed.items()},
     )
     export_servable(folder / artifacts.SERVING_FOLDER, module)
+    descriptions = {"primary": primary.model, **blessed}
+    write_modules(
+        folder / artifacts.SERVING_FOLDER,
+        primary_model,
+        head_models,
+        {name: asdict(artifacts.read_description(model)) for name, model in descriptions.items()},
+    )
     assembly = Assembly(
         str(primary.model),
         {source: str(model) for source, model in blessed.items()},
@@ -110,9 +120,11 @@ def _acceptance(
     if verdict.acceptance == "none":
         return None
     runs = {source: heads[source].run for source in blessed}
-    scored = {source: artifacts.read_scores(run)["eval"] for source, run in runs.items() if run is not None}
+    read = {source: artifacts.read_scores(run) for source, run in runs.items() if run is not None}
+    scored = {source: scores["eval"] for source, scores in read.items() if "eval" in scores}  # none of taken heads
     real: frozenset[str] = frozenset()
     if verdict.acceptance != HIGHEST_HEAD and primary.run is not None:
+        of_primary = artifacts.read_scores(primary.run).get("eval")
         threshold = artifacts.read_description(primary.model).operating_point.threshold
-        real = called_real(artifacts.read_scores(primary.run)["eval"], threshold)
+        real = frozenset() if of_primary is None else called_real(of_primary, threshold)
     return fit_acceptance(scored, level, verdict.acceptance, verdict.known_rejection, real)

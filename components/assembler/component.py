@@ -1,7 +1,7 @@
 """TFX component of the assembler."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tfx.dsl.components.base import base_component, executor_spec
@@ -23,10 +23,13 @@ _TRAINED = (
 
 
 class TrainedChannels(NamedTuple):
-    """A trained module's Model, ModelBlessing and ModelRun, and the Examples that it was trained on."""
+    """A trained module's Model, ModelBlessing and ModelRun, and the Examples that it was trained on.
+
+    A head that was taken from a given servable has no blessing: it was blessed where it was trained.
+    """
 
     model: channel.BaseChannel
-    blessing: channel.BaseChannel
+    blessing: channel.BaseChannel | None
     model_run: channel.BaseChannel
     examples: channel.BaseChannel
 
@@ -55,11 +58,11 @@ class Assembler(base_component.BaseComponent):
         robustness_blessing: channel.BaseChannel | None = None,
         verdict: VerdictParameters | None = None,
     ) -> None:
-        channels: dict[str, channel.BaseChannel] = {}
+        channels: dict[str, channel.BaseChannel | None] = {}
         for name, trained in {executor.PRIMARY: primary, **heads}.items():
             channels |= dict(zip(executor.input_keys(name), trained, strict=True))
         super().__init__(
-            assembler_spec(list(heads))(
+            assembler_spec(list(heads), [name for name, head in heads.items() if head.blessing is None])(
                 transform_graph=transform_graph,
                 robustness_blessing=robustness_blessing,
                 inputs=inputs.model_dump_json(),
@@ -74,8 +77,8 @@ class Assembler(base_component.BaseComponent):
         )
 
 
-def assembler_spec(sources: list[str]) -> type[component_spec.ComponentSpec]:
-    """Returns the spec of an assembler of these heads.
+def assembler_spec(sources: list[str], taken: Sequence[str] = ()) -> type[component_spec.ComponentSpec]:
+    """Returns the spec of an assembler of these heads, some of which were taken and have no blessing.
 
     Each head has inputs of its own, named after its source: a union of channels would promise no order, and TFX's cache
     is keyed on the order.
@@ -86,7 +89,9 @@ def assembler_spec(sources: list[str]) -> type[component_spec.ComponentSpec]:
     }
     for name in (executor.PRIMARY, *sources):
         for key, kind in zip(executor.input_keys(name), _TRAINED, strict=True):
-            inputs[key] = component_spec.ChannelParameter(type=kind)
+            inputs[key] = component_spec.ChannelParameter(
+                type=kind, optional=name in taken and kind is standard_artifacts.ModelBlessing
+            )
     return type(
         "AssemblerSpec",
         (component_spec.ComponentSpec,),

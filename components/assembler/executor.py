@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.assembler.assembly import Candidate, assemble
-from components.assembler.card_file import write_card
+from components.assembler.card_origin import with_origin
 from components.assembler.model_card import (
     ArtifactRecord,
     AssemblyRun,
@@ -23,8 +23,9 @@ from components.assembler.model_card import (
     with_acceptance,
 )
 from components.features.parameters import InputParameters
+from components.servable.card_file import write_card
 from components.servable.parameters import VerdictParameters
-from components.training.artifacts import SERVING_FOLDER
+from components.training.artifacts import SERVING_FOLDER, read_origin
 from serving.servable.acceptance import read_acceptance
 
 PRIMARY = "primary"
@@ -88,6 +89,9 @@ class AssemblerExecutor(base_executor.BaseExecutor):
             Path(exec_properties["dataset"]),
             verdict.uncertain_band,
         )
+        if origin := read_origin(Path(records[PRIMARY].model.uri)):
+            taken = {name for name, head in heads.items() if not input_dict.get(input_keys(name)[1])}
+            card = with_origin(card, origin, taken)
         write_card(with_acceptance(card, read_acceptance(folder / SERVING_FOLDER)), folder / SERVING_FOLDER)
         _logger.info("assembled heads: %s; left out: %s", ", ".join(assembly.heads), ", ".join(assembly.left_out))
 
@@ -115,7 +119,7 @@ def _record(input_dict: _Inputs, name: str) -> ModelRecord:
             read.get_int_custom_property("span"),
             read.get_string_custom_property("input_fingerprint"),
         ),
-        model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict[blessing])),
+        all(model_utils.is_model_blessed(each) for each in input_dict.get(blessing, [])),
     )
 
 

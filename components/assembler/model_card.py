@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from components.assembler.card_figures import model_figures
-from components.assembler.card_file import FORMAT_VERSION
 from components.assembler.card_limits import known_limits, limit_of_acceptance
 from components.examples.names import AttributionLevel
 from components.features.parameters import InputParameters
+from components.servable.card_file import FORMAT_VERSION
 from components.training import artifacts
 from serving.servable.acceptance import Acceptance
 

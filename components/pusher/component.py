@@ -8,6 +8,7 @@ from tfx.utils import json_utils
 
 from components.digest import source_digest
 from components.pusher import executor
+from components.pusher.parameters import LicenceParameters
 
 
 class AtomicPusherSpec(standard_component_specs.PusherSpec):
@@ -24,6 +25,8 @@ class AtomicPusherSpec(standard_component_specs.PusherSpec):
 class AtomicPusher(Pusher):
     """Pushes a validated servable to `<base directory>/<version>`, whole or not at all.
 
+    `recipe` and `licences` become part of the statement that is pushed with it, see `components.pusher.statement`.
+
     Component inputs:  model (Model), infra_blessing (InfraBlessing), reference (ExampleStatistics of one split, which
                        `genattr monitor` compares traffic with)
     Component outputs: pushed_model (PushedModel)
@@ -38,6 +41,8 @@ class AtomicPusher(Pusher):
         infra_blessing: channel.BaseChannel,
         reference: channel.BaseChannel | None,
         base_directory: str,
+        recipe: str | None = None,
+        licences: LicenceParameters | None = None,
     ) -> None:
         spec = AtomicPusherSpec(
             model=model,
@@ -46,7 +51,13 @@ class AtomicPusher(Pusher):
             push_destination=pusher_pb2.PushDestination(
                 filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=base_directory)
             ),
-            custom_config=json_utils.dumps({"source_digest": source_digest(executor.__name__)}),
+            custom_config=json_utils.dumps(
+                {
+                    "source_digest": source_digest(executor.__name__),
+                    "recipe": recipe,
+                    "licences": (licences or LicenceParameters()).model_dump(),
+                }
+            ),
             pushed_model=channel.Channel(type=standard_artifacts.PushedModel),
         )
         # Not TFX's own constructor, which makes a spec that takes no more inputs than TFX's.

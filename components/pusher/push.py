@@ -15,7 +15,9 @@ from serving import atomic
 LINEAGE_FILE = "assets.extra/lineage.json"
 
 
-def push_version(servable: Path, base: Path, lineage: dict[str, str], beside: Mapping[str, Path] | None = None) -> Path:
+def push_version(
+    servable: Path, base: Path, lineage: dict[str, str], beside: Mapping[str, Path | str] | None = None
+) -> Path:
     """Copies a servable to `<base>/<version>`.
 
     Args:
@@ -23,7 +25,7 @@ def push_version(servable: Path, base: Path, lineage: dict[str, str], beside: Ma
         base: the base directory that servers watch; made if absent.
         lineage: where the servable comes from; written beside it. If the newest version already has this lineage, as
             after a push that was killed once it had finished, that version is returned and nothing is copied.
-        beside: further files that are pushed with it: path in the version directory -> file.
+        beside: further files that are pushed with it: path in the version directory -> file, or text of the file.
 
     Returns:
         The version directory. Versions are seconds since 1970, and always greater than all that are there.
@@ -47,7 +49,10 @@ def push_version(servable: Path, base: Path, lineage: dict[str, str], beside: Ma
         lineage_file.write_text(json.dumps(lineage, indent=2) + "\n")
         for place, file in (beside or {}).items():
             (staging / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, staging / place)
+            if isinstance(file, str):
+                (staging / place).write_text(file, encoding="utf-8")
+            else:
+                shutil.copyfile(file, staging / place)
     return base / str(version)
 
 

@@ -17,7 +17,8 @@ from components.models import secondary
 from components.models.distances import SourceDistance
 from components.models.heatmaps import contribution_map
 
-_FIRST, _SECOND = ("aConv_01", "aBNorm_01"), ("aConv_02", "aBNorm_02")
+# Convolutions of a head with the normalisation behind each, in the order in which their weights are stacked.
+CONVOLUTIONS = (("aConv_01", "aBNorm_01"), ("aConv_02", "aBNorm_02"))
 
 
 class HeadAnswers(NamedTuple):
@@ -195,8 +196,7 @@ def _folded_weights(head: keras.Model) -> list[np.ndarray]:
     """Returns kernel and bias of both convolutions, normalisation folded in, and of the decision layer."""
     decision = head.get_layer(secondary.DECISION_LAYER)
     folded = [
-        *_fold(head, *_FIRST),
-        *_fold(head, *_SECOND),
+        *(weight for names in CONVOLUTIONS for weight in _fold(head, *names)),
         *(weight.numpy() for weight in (decision.kernel, decision.bias)),
     ]
     return [np.asarray(part, np.float32) for part in folded]

@@ -1,12 +1,15 @@
 """The graph that is served: preprocessing, the primary module, its heads, and the verdict."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import keras
 import tensorflow as tf
 
 from components.examples import names
+from components.features.image import decode_windows
 from components.features.parameters import InputParameters
+from components.features.preprocessing import features_without_statistics
 from components.features.transform import TransformFunction
 from components.models.distances import SourceDistance
 from components.servable.grouped_heads import GroupedHeads
@@ -51,7 +54,8 @@ class AttributionModule(tf.Module):
         if list(points.sources) != list(heads):
             raise ValueError(f"operating points are for {list(points.sources)}, the heads are {list(heads)}.")
         self.inputs, self.points, self.level = inputs, points, level
-        self._transform = transform
+        # Views need no statistics, and a spectrum's would be a fifth of the file.
+        self._transform = transform if inputs.views is None else partial(_window_features, inputs)
         self._source_names = list(heads)
         self._group_feature = names.SOURCE if level == "instance" else names.ARCHITECTURE
         grouped = GroupedHeads(heads, distances)
@@ -69,7 +73,7 @@ class AttributionModule(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `serving_examples`: serialized tf.Examples to probabilities and verdicts."""
-        return self._answers(_image_bytes_of(examples), explained=False)
+        return self.serve_image_bytes(_image_bytes_of(examples))  # the same function: the graph holds it once
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_IMAGE_BYTES)])
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -78,7 +82,10 @@ class AttributionModule(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Signature `transform_features`: serialized tf.Examples to the features that models see."""
+        """Signature `transform_features`: serialized tf.Examples to the features that models see.
+
+        A model that judges several views gives those of the central window, in its own representation alone.
+        """
         return self._transform(_image_bytes_of(examples))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=contract.INPUT_EXAMPLES)])
@@ -127,6 +134,12 @@ class AttributionModule(tf.Module):
             contract.OUTPUT_VERDICT: verdict,
             **heatmaps,
         }
+
+
+def _window_features(inputs: InputParameters, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Return the features of the central window, float32 (batch, size, size, channels), by their representation."""
+    windows = decode_windows(image_bytes, inputs.size)
+    return {inputs.representation: features_without_statistics(windows, inputs.representation, inputs.colour)}
 
 
 def _image_bytes_of(examples: tf.Tensor) -> tf.Tensor:

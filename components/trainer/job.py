@@ -17,6 +17,7 @@ from components.training.baselines import Baseline, train_baseline
 from components.training.checkpoints import Checkpoint
 from components.training.determinism import deterministic_operations
 from components.training.examples import process_splits
+from components.training.given import read_given, take_head, take_primary
 from components.training.learners import process_learners
 from components.training.middle_features import repeated, stored_middle_features
 from components.training.modules import train_head, train_primary
@@ -41,7 +42,8 @@ class TrainingJob(Parameters):
         primary: Directory of the primary module's Model artifact, for a head; else empty.
         baseline: Architecture and task of a baseline; else None.
         sources: Classes of a multiclass baseline beside "real".
-        warm_start: Directory of an earlier Model artifact whose weights are the initial ones; empty for none.
+        warm_start: Directory of an earlier Model artifact whose weights are the initial ones, or that is taken as it is
+            (`TrainingParameters.takes_module`); empty for none.
         source_digest: Digest of the code that trains.
         model_folder: Directory of the Model artifact to write.
         run_folder: Directory of the ModelRun artifact to write.
@@ -114,6 +116,9 @@ def _train(job: TrainingJob, training: Training, transform: ExportedTransform) -
     if job.baseline is not None:
         baseline = Baseline(job.baseline.architecture, job.baseline.task, job.source, job.sources, job.level)
         return train_baseline(training, baseline, transform)
+    if job.training.takes_module:
+        given = read_given(Path(job.warm_start))
+        return take_head(given) if job.primary else take_primary(training, given, transform)
     if job.primary:
         features = stored_middle_features(Path(job.primary), training, job.transform_graph)
         training = dataclasses.replace(repeated(training), learners=process_learners())
@@ -126,6 +131,8 @@ def _write(job: TrainingJob, trained: TrainedModule, transform: ExportedTransfor
     model_folder, run_folder = Path(job.model_folder), Path(job.run_folder)
     architecture = job.baseline.architecture if job.baseline else artifacts.PROPOSED
     artifacts.write_module(model_folder, trained, job.source, architecture)
+    if job.warm_start and (origin := artifacts.read_origin(Path(job.warm_start))):
+        artifacts.write_origin(model_folder, {**origin, "taken": job.training.takes_module})
     artifacts.write_run(run_folder, trained)
     if job.baseline:
         return

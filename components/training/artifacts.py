@@ -6,6 +6,7 @@ The Model artifact:
                         baseline has none
     distance.npz        of a head that refuses images too far from its source's
     module.json         architecture, task, source, classes, operating point, number of parameters, duration
+    origin.json         of a module that was taken from a given servable, or trained on from it: which one that was
 
 The ModelRun artifact:
     history.json        loss and ROC-AUC, epoch by epoch
@@ -17,6 +18,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,12 +27,14 @@ from components.metrics.calibration import Calibration
 from components.metrics.operating_point import OperatingPoint
 from components.models.blocks import CUSTOM_LAYERS
 from components.models.distances import SourceDistance, read_distance
+from components.servable.modules_file import RebuiltModule
 from components.training.trained import SplitScores, TrainedModule
 
 MODEL_FILE = "model.keras"
 SERVING_FOLDER = "Format-Serving"
 DISTANCE_FILE = "distance.npz"
 DESCRIPTION_FILE = "module.json"
+ORIGIN_FILE = "origin.json"
 HISTORY_FILE = "history.json"
 SCORES_FILE = "scores.npz"
 LOGS_FOLDER = "logs"
@@ -104,6 +108,33 @@ def write_module(
         trained.distance.write(folder / DISTANCE_FILE)
     (folder / DESCRIPTION_FILE).write_text(json.dumps(asdict(description), indent=2) + "\n")
     return description
+
+
+def write_rebuilt(folder: Path, module: RebuiltModule, origin: dict[str, Any]) -> None:
+    """Write a module that was read back from a servable as a Model artifact, without a servable of its own.
+
+    Args:
+        folder: Directory to write; made if absent.
+        module: Module with its description, the content of module.json.
+        origin: Content of origin.json: {"model", "version", "trained_on"}.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    module.model.save(folder / MODEL_FILE)
+    if module.distance:
+        module.distance.write(folder / DISTANCE_FILE)
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(module.description, indent=2) + "\n")
+    write_origin(folder, origin)
+
+
+def write_origin(folder: Path, origin: dict[str, Any]) -> None:
+    """Write origin.json into a Model artifact: which model its module comes from."""
+    (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
+
+
+def read_origin(folder: Path) -> dict[str, Any] | None:
+    """Read origin.json of a Model artifact; None for a module that was trained from scratch."""
+    path = folder / ORIGIN_FILE
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def read_model(folder: Path) -> keras.Model:

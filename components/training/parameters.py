@@ -78,6 +78,11 @@ class TrainingParameters(Parameters):
             batches need no class weights, which then apply to the eval split alone.
         sampling_power: of sampling "sources": within its class a source comes in proportion to this power of its number
             of images. 0, all equally often; 0.5, by the square root; 1, all images equally often.
+        model: of the primary module alone: a servable of ours, or the name of a model that comes with the product,
+            whose primary module is taken instead of a new one; its heads are kept beside those of `sources`. None
+            trains one.
+        frozen: with `model`, takes its primary module as it is, with its calibration and threshold; False goes on
+            training from its weights, and keeps no heads.
         seed: of initial weights and shuffling.
         deterministic: the same seed gives the same weights on the same machine, bit by bit.
         precision: "float32"; or, for GPUs and CPUs with AVX512-BF16, "bfloat16" or "float16", in which convolutions and
@@ -117,6 +122,8 @@ class TrainingParameters(Parameters):
     class_weights: Literal["balanced", "none"] = "balanced"
     sampling: Literal["shuffled", "balanced", "sources"] = "shuffled"
     sampling_power: float = Field(default=0.0, ge=0.0, le=1.0)
+    model: str | None = Field(default=None, min_length=1)
+    frozen: bool = True
     seed: int = Field(default=2021, ge=0, lt=2**31)
     deterministic: bool = True
     precision: Precision = "float32"
@@ -138,6 +145,11 @@ class TrainingParameters(Parameters):
                 f"'{self.sampling}'. Set sampling: sources, or remove sampling_power."
             )
         return self
+
+    @property
+    def takes_module(self) -> bool:
+        """Whether a module is taken as it is, instead of being trained."""
+        return self.model is not None and self.frozen
 
     @model_validator(mode="after")
     def _workers_have_a_strategy(self) -> "TrainingParameters":

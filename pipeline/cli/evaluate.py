@@ -9,6 +9,7 @@ from pipeline.cli import output
 from pipeline.cli.command import Commands, add_command
 from pipeline.cli.output import DONE, FAILED
 from pipeline.startup import import_tensorflow
+from serving.servable.shipped import model_argument
 
 
 def add_evaluate(commands: Commands) -> None:
@@ -21,7 +22,10 @@ def add_evaluate(commands: Commands) -> None:
         _evaluate,
     )
     parser.add_argument(
-        "servable", metavar="SERVABLE", type=Path, help="servable, the folder of its versions, or a name: faces"
+        "servable",
+        metavar="SERVABLE",
+        type=model_argument,
+        help="servable, the folder of its versions, or a name: faces",
     )
     parser.add_argument("dataset", metavar="DATASET", type=Path, help="prepared dataset, the folder of its spans")
     parser.add_argument(

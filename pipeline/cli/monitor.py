@@ -12,6 +12,7 @@ from pipeline.cli import output
 from pipeline.cli.command import Commands, add_command, name_flags
 from pipeline.cli.output import DONE, FAILED, print_json
 from pipeline.startup import import_tensorflow
+from serving.servable.shipped import model_argument
 
 if TYPE_CHECKING:
     from pipeline.config.schema import PipelineConfig
@@ -38,9 +39,10 @@ failed; 2: bad usage. Too few rows raise no alarm, and the table says so."""
     reference = parser.add_mutually_exclusive_group()
     reference.add_argument(
         "--servable",
-        type=Path,
+        type=model_argument,
         metavar="SERVABLE",
-        help="servable, or the folder of its versions (default: that of the configuration, if it has pushed one)",
+        help="servable, the folder of its versions, or a name: faces (default: that of the configuration, if it has "
+        "pushed one)",
     )
     reference.add_argument("--reference", type=Path, metavar="FILE", help="reference statistics themselves")
     parser.add_argument("--config", type=Path, metavar="CONFIG", help="YAML file; its section `monitoring` is used")
@@ -144,9 +146,12 @@ def _check(options: argparse.Namespace) -> None:
 
 def _servable(options: argparse.Namespace, config: "PipelineConfig | None") -> Path | None:
     """Return the servable whose reference is taken: the one named, else the one that the configuration has pushed."""
-    if options.servable is not None or options.reference is not None or config is None:
-        named: Path | None = options.servable
-        return named
+    if options.servable is not None:
+        from serving.servable.shipped import resolve_model
+
+        return resolve_model(options.servable)
+    if options.reference is not None or config is None:
+        return None
     pushed = config.serving_base
     return pushed if pushed.is_dir() and any(pushed.iterdir()) else None
 

@@ -11,6 +11,7 @@ from pipeline.cli.predict import add_predict
 from pipeline.cli.rollout import add_promote, add_retain, add_rollback
 from pipeline.cli.run import add_run
 from pipeline.cli.serve import add_serve
+from pipeline.cli.ship import add_ship
 from pipeline.cli.sources import add_describe, add_sources
 from pipeline.cli.weights import add_import_weights
 
@@ -22,6 +23,7 @@ _EXAMPLES = """examples:
   genattr run configs/demo.yaml                         train, evaluate, assemble, validate, push
   genattr serve runs/demo/serving/generator_attribution serve what was pushed
   genattr predict photo.jpg --model runs/demo/serving/generator_attribution
+  genattr predict photo.jpg                             ask the model that comes with the product
 """
 
 
@@ -53,5 +55,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_predict(commands)
     add_monitor(commands)
     add_import_weights(commands)
+    add_ship(commands)
     add_demo(commands)
     return parser

@@ -6,6 +6,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from serving.atomic import naming_storage_errors, write_text
 from serving.contract import DEFAULT_MODEL_NAME
 from serving.names import printable
 from serving.request_log.arguments import add_request_log_arguments, request_log_options
+from serving.servable.shipped import model_argument
 
 if TYPE_CHECKING:
     from serving.client import ClientOptions
@@ -54,7 +56,7 @@ def add_predict(commands: Commands) -> None:
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
         "--model",
-        type=Path,
+        type=model_argument,
         metavar="SERVABLE",
         help="servable, the folder of its versions, or a model that comes with the product (default: faces)",
     )
@@ -124,12 +126,12 @@ def _predict(options: argparse.Namespace) -> int:
     from serving.client.predict import predict_files
     from serving.request_log.client_log import client_log
 
-    _settle_model(options)
     client = _client_options(options)
     request_log = request_log_options(options)
     found, listed = _find(options)
     paths = list(dict.fromkeys((*found.images, *listed)))
     _require_other_files(options, paths)
+    shipped = _settle_model(options)
     style = _picture_style(options, paths)
     contents = read_streams(found.images)
     if not options.rest:
@@ -157,7 +159,7 @@ def _predict(options: argparse.Namespace) -> int:
                     from serving.client.pictures import write_heatmaps
 
                     write_heatmaps(row, options.heatmaps, getattr(predictor, "view", None), style)
-                yield row
+                yield row if shipped is None else replace(row, model=shipped)
 
         rows = predict_files(predictor, paths, options.batch_size, signature, on_answer=log, contents=contents)
         WRITERS[options.format](counted(chain(rows, _missed_rows(found))), stream)
@@ -176,15 +178,21 @@ def _predict(options: argparse.Namespace) -> int:
     return FAILED if tally.errors else DONE
 
 
-def _settle_model(options: argparse.Namespace) -> None:
-    """Replace a model's name by its path, none at all by the default model; print the line that introduces it."""
-    from serving.servable.shipped import default_model, introduction, resolve_model
+def _settle_model(options: argparse.Namespace) -> dict[str, Any] | None:
+    """Replace a model's name by its path, and no model at all by the default one.
+
+    Returns:
+        Name, version and training data of a model that comes with the product, once they are printed; else None.
+    """
+    from serving.servable.shipped import default_model, identity, introduction, resolve_model
 
     if options.model is None and (options.grpc or options.rest):
-        return
+        return None
     options.model = default_model() if options.model is None else resolve_model(options.model)
-    if line := introduction(options.model):
-        output.remark(line)
+    model = identity(options.model)
+    if model is not None:
+        output.remark(introduction(model))
+    return model
 
 
 class _Tally:
@@ -251,7 +259,7 @@ def _client_options(options: argparse.Namespace) -> "ClientOptions | None":
 
     fields = ("model_name", "version", "label", "concurrency", "deadline", "tls_ca", "tls_certificate", "tls_key")
     chosen = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
-    if options.model is None:
+    if options.grpc is not None or options.rest is not None:
         return ClientOptions(batch_size=options.batch_size, **chosen)
     for name in chosen:
         raise ValueError(f"{name}: says how a server is asked, but --model asks none. Use --grpc or --rest.")

@@ -2,13 +2,13 @@
 
 import argparse
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cli import output
 from pipeline.cli.command import Commands, add_command
 from pipeline.cli.output import DONE
 from pipeline.startup import import_tensorflow
+from serving.servable.shipped import model_argument
 from serving.server.arguments import add_server_arguments, options_from
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(
         "model_base_dir",
         metavar="MODEL_BASE_DIR",
-        type=Path,
+        type=model_argument,
         nargs="?",
         help="folder that holds <version>/, or a model's name: faces",
     )

@@ -12,6 +12,7 @@ from pipeline.cli.output import DONE, FAILED, print_json
 from pipeline.cli.run import RunConsole, add_runner
 from pipeline.startup import import_tensorflow
 from serving.atomic import naming_storage_errors
+from serving.servable.shipped import model_argument
 
 if TYPE_CHECKING:
     from pipeline.config.schema import PipelineConfig
@@ -143,7 +144,10 @@ def add_describe(commands: Commands) -> None:
         _describe,
     )
     parser.add_argument(
-        "servable", metavar="SERVABLE", type=Path, help="servable, the folder of its versions, or a name: faces"
+        "servable",
+        metavar="SERVABLE",
+        type=model_argument,
+        help="servable, the folder of its versions, or a name: faces",
     )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--format", choices=("markdown", "html"), default="markdown", help="(default markdown)")

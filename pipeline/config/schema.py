@@ -19,6 +19,7 @@ from components.leave_one_out.parameters import OpenSetParameters
 from components.models.parameters import require_network
 from components.monitoring.parameters import MonitoringParameters
 from components.parameters import Parameters
+from components.pusher.parameters import LicenceParameters
 from components.servable.parameters import VerdictParameters
 from components.servable_validator.parameters import ValidationParameters
 from components.training.augmentation_parameters import require_window
@@ -58,7 +59,8 @@ class PipelineConfig(Parameters):
         baselines: models of earlier work that are trained on the same data and stand beside ours in the report; they
             are never served.
         warm_start: output root of an earlier run; every model starts from the weights that the newest finished
-            training of the same name left there, e.g. to go on with perturbed images. None starts from scratch.
+            training of the same name left there, e.g. to go on with perturbed images. Or a servable, or the name of a
+            model that comes with the product, whose primary module training starts from. None starts from scratch.
         confound: what to do when file format, compression, resolution or colour mode tells real from fake.
         evaluation: what blesses a model.
         open_set: whether every source takes its turn as an unknown generator.
@@ -66,6 +68,7 @@ class PipelineConfig(Parameters):
         monitoring: when `genattr monitor` raises an alarm, and what it compares with.
         beam_pipeline_args: options of the data-parallel steps, e.g. another runner.
         beam_pipeline_args_of: instead of these, for single nodes, by identifier or kind, e.g. `Transform`, `Evaluator`.
+        licences: terms of the weights and of the training images, which travel with what is pushed.
         metadata: where TFX records what ran.
         kubeflow: the same pipeline on a cluster.
     """
@@ -89,6 +92,7 @@ class PipelineConfig(Parameters):
     monitoring: MonitoringParameters = MonitoringParameters()
     beam_pipeline_args: tuple[str, ...] = ("--runner=FnApiRunner",)
     beam_pipeline_args_of: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    licences: LicenceParameters = LicenceParameters()
     metadata: MetadataParameters = MetadataParameters()
     kubeflow: KubeflowParameters = KubeflowParameters()
 
@@ -190,6 +194,21 @@ class PipelineConfig(Parameters):
                     f"{name}.auxiliary: must be none, got weight {training.auxiliary.weight:g}: only the primary "
                     "module is trained with an auxiliary task. Set primary.auxiliary instead."
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _model_of_the_primary_module(self) -> "PipelineConfig":
+        others = {"secondary": self.secondary} | {
+            f"baselines[{number}].training": baseline.training for number, baseline in enumerate(self.baselines)
+        }
+        for name, training in others.items():
+            if training.model is not None:
+                raise ValueError(
+                    f"{name}.model: must be none, got '{training.model}': a given servable takes the place of the "
+                    "primary module, and its heads come with it. Set primary.model instead."
+                )
+        if self.primary.model is not None and self.warm_start is not None:
+            raise ValueError("warm_start: must be none where primary.model is set, which starts from a model already.")
         return self
 
     def span_of(self, source: SourceParameters) -> int | None:

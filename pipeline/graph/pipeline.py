@@ -13,7 +13,7 @@ from tfx.types import channel
 from components.assembler.component import Assembler, TrainedChannels
 from components.digest import source_digest
 from components.evaluator.component import attribution_evaluator, detection_evaluator, robustness_evaluator
-from components.evaluator.parameters import PerturbationGateParameters
+from components.evaluator.eval_config import gates
 from components.leave_one_out.component import LeaveOneOut
 from components.perturbed_examples.component import PerturbedExamples
 from components.pusher.component import AtomicPusher
@@ -40,7 +40,7 @@ class _Data(NamedTuple):
 
 
 class _Primary(NamedTuple):
-    """The trained primary module; with perturbations also the perturbed copies and its blessing on them."""
+    """The trained primary module; with perturbations also the perturbed copies, and with gates its blessing on them."""
 
     trained: TrainedChannels
     copies: channel.BaseChannel | None = None
@@ -147,15 +147,15 @@ def _add_primary(graph: Graph, data: _Data) -> _Primary:
         nodes.PERTURBED_EXAMPLES,
     ).outputs["perturbed"]
     robustness = graph.add(robustness_evaluator(copies, model, config.evaluation), nodes.ROBUSTNESS_EVALUATOR)
-    # The Evaluator blesses nothing where no gate is set: copies that are only reported must not stop the assembler.
-    gated = any(gate != PerturbationGateParameters() for gate in config.evaluation.perturbations.values())
+    # TFMA blesses nothing that has no threshold; copies without a gate are measured and reported alone.
+    gated = any(gates(limits) for limits in config.evaluation.perturbations.values())
     return _Primary(trained, copies, robustness.outputs["blessing"] if gated else None)
 
 
 def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, TrainedChannels]:
     """Add SecondaryTrainer.<source> and Evaluator.<source> of every source; return the trained heads by source."""
     config = graph.config
-    heads = {}
+    heads = _kept_heads(graph, data, primary)
     for source in config.sources:
         span = data.spans[config.span_of(source)]
         node_id = nodes.head_trainer(source.name)
@@ -168,7 +168,8 @@ def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, Traine
                 config.input,
                 config.secondary,
                 config.attribution_level,
-                graph.start_of(node_id),
+                # A head of a given servable is folded: one that takes its place is trained from scratch.
+                "" if config.primary.takes_module else graph.start_of(node_id),
             ),
             node_id,
         )
@@ -179,6 +180,38 @@ def _add_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, Traine
         )
         heads[source.name] = _trained(trainer, evaluator, span.examples)
     return heads
+
+
+def _kept_heads(graph: Graph, data: _Data, primary: _Primary) -> dict[str, TrainedChannels]:
+    """Add SecondaryTrainer.<source> of every head that comes with a given primary module and that no source replaces.
+
+    They are not evaluated: the images at hand need not hold their sources. They were blessed where they were trained.
+    """
+    config = graph.config
+    if not config.primary.takes_module:
+        return {}
+    taken = config.secondary.model_copy(update={"model": config.primary.model, "frozen": True})
+    replaced = {nodes.head_trainer(source.name) for source in config.sources}
+    kept = {}
+    for node_id in graph.starts:
+        if nodes.kind_of(node_id) != nodes.SECONDARY_TRAINER or node_id in replaced:
+            continue
+        source, examples = node_id.partition(".")[2], data.main.examples
+        trainer = graph.add(
+            SecondaryTrainer(
+                source,
+                examples,
+                data.transform_graph,
+                primary.trained.model,
+                config.input,
+                taken,
+                config.attribution_level,
+                graph.start_of(node_id),
+            ),
+            node_id,
+        )
+        kept[source] = TrainedChannels(trainer.outputs["model"], None, trainer.outputs["model_run"], examples)
+    return kept
 
 
 def _add_push(graph: Graph, data: _Data, primary: _Primary, heads: Mapping[str, TrainedChannels]) -> _Push:
@@ -215,6 +248,8 @@ def _add_push(graph: Graph, data: _Data, primary: _Primary, heads: Mapping[str, 
             validator.outputs["infra_blessing"],
             reference.outputs["statistics"],
             str(config.serving_base),
+            config.recipe,
+            config.licences,
         ),
         nodes.PUSHER,
     )

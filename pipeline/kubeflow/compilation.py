@@ -63,6 +63,11 @@ def _require_cluster(config: PipelineConfig) -> None:
             "metadata.kind: must be 'mysql' on a cluster, got 'sqlite': several pods write at once, and SQLite locks "
             "on a shared volume. Set metadata: {kind: mysql, host: metadata-store}."
         )
+    if config.primary.model is not None:
+        raise ConfigurationError(
+            f"primary.model: must be none on a cluster, got '{config.primary.model}': which heads come with a model is "
+            "known where it lies, and the package is compiled elsewhere. Run it with genattr run."
+        )
     mount = PurePosixPath(config.kubeflow.volume_mount)
     places = [("data.dataset", config.data.dataset, "data"), ("output_root", config.output_root, "runs")]
     if config.warm_start is not None:

@@ -5,15 +5,16 @@ thresholds; what is not known of it is listed, not left out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.assembler.card_file import read_card
 from components.pusher.push import read_lineage
+from components.servable.card_file import read_card
 from pipeline.config.schema import PipelineConfig
 from pipeline.metadata.ancestry import Execution, ancestry
 from serving.servable.description import ServableDescription, describe
+from serving.servable.trained_on import TrainedOn, read_trained_on
 
 _WITHOUT_CARD = (
     "the images that its models were trained on: spans, digests, sources and counts",
@@ -30,6 +31,7 @@ class DescribedServable:
     Attributes:
         description: what its assets say.
         card: its model card; None if it has none.
+        trained_on: its statement of training data and licences; None if it has none.
         lineage: the executions that it comes from, each behind those that it needs; empty without a metadata store.
         unknown: what is not known of it, in words.
     """
@@ -38,6 +40,7 @@ class DescribedServable:
     card: dict[str, Any] | None
     lineage: Sequence[Execution]
     unknown: tuple[str, ...]
+    trained_on: TrainedOn | None = None
 
     @property
     def title(self) -> str:
@@ -57,6 +60,7 @@ class DescribedServable:
             "size": said.size,
             "representation": said.representation or None,
             "card": self.card,
+            "trained_on": asdict(self.trained_on) if self.trained_on else None,
             "executions": [execution.to_dict() for execution in self.lineage],
             "unknown": list(self.unknown),
         }
@@ -80,7 +84,7 @@ def describe_servable(path: Path, config: PipelineConfig | None = None) -> Descr
     unknown = list(_WITHOUT_CARD if card is None else ())
     if not lineage:
         unknown.append("the executions behind it: no metadata store that knows it was found")
-    return DescribedServable(said, card, lineage, tuple(unknown))
+    return DescribedServable(said, card, lineage, tuple(unknown), read_trained_on(said.version.path))
 
 
 def _lineage(version: Path, config: PipelineConfig | None) -> list[Execution]:

@@ -6,8 +6,10 @@ from typing import Any
 
 from pipeline.model_card.describe import DescribedServable
 from pipeline.report.text import MISSING, count, number, share
+from serving.servable.trained_on import TrainedOn
 
 _REAL, _FAKE = "real", "fake"
+_NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,24 @@ def card_sections(described: DescribedServable) -> list[Section]:
             Section("Operating points", tables=(_points(card["models"]),)),
             _lineage(card["lineage"]),
         ]
+    if described.trained_on is not None:
+        sections.insert(1, licences(described.trained_on))
     if described.lineage:
         sections.append(_executions(described))
     if described.unknown:
         sections.append(Section("Not known", points=described.unknown))
     return sections
+
+
+def licences(stated: TrainedOn) -> Section:
+    """Return the section on training data and the terms that images and weights stand under."""
+    rows = tuple(
+        (source.name, source.label, count(source.images), source.licence or _NOT_STATED) for source in stated.sources
+    )
+    made = f"Trained by pipeline {stated.pipeline}{f', recipe {stated.recipe}' if stated.recipe else ''}"
+    sentences = (f"{made}; pushed on {stated.date}.", f"Licence of the weights: {stated.licence or _NOT_STATED}.")
+    table = Table("Training images", ("source", "class", "images", "origin and licence"), rows)
+    return Section("Licences", sentences, tables=(table,))
 
 
 def _thresholds(described: DescribedServable) -> Table:

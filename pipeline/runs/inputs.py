@@ -8,6 +8,7 @@ from pipeline.config.schema import ConfigurationError, PipelineConfig
 from pipeline.metadata.lineage import newest_models
 from pipeline.metadata.store import open_store
 from pipeline.runs.dataset_check import require_dataset, with_resolved_span
+from pipeline.runs.given import given_models, is_servable
 
 
 def resolve_run(config: PipelineConfig) -> tuple[PipelineConfig, dict[str, Path]]:
@@ -28,8 +29,13 @@ def resolve_run(config: PipelineConfig) -> tuple[PipelineConfig, dict[str, Path]
 
 
 def _earlier_models(config: PipelineConfig) -> dict[str, Path]:
+    if config.primary.model is not None:
+        return given_models(config, "primary.model", config.primary.model, only_primary=not config.primary.frozen)
     if config.warm_start is None:
         return {}
+    if is_servable(config.warm_start):
+        # Its heads are folded, which is no state to train on from; and they stand on middle features that will change.
+        return given_models(config, "warm_start", config.warm_start, only_primary=True)
     earlier = config.model_copy(update={"output_root": config.warm_start})
     if earlier.root.resolve() == config.root.resolve():
         raise ConfigurationError(

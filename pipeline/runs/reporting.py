@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from components.assembler.card_file import CARD_FILE
 from components.dataset.confounds import FILE_NAME as CONFOUNDS_FILE
 from components.dataset.manifest import Manifest
 from components.evaluator.evaluation import overall_metrics
@@ -17,6 +16,7 @@ from components.leave_one_out.artifacts import read_evaluation
 from components.metrics.confusion import verdict_confusion
 from components.metrics.open_set_turns import OpenSetEvaluation
 from components.servable.assembly import read_assembly
+from components.servable.card_file import CARD_FILE
 from components.training import artifacts
 from pipeline.config.nodes import (
     ASSEMBLER,

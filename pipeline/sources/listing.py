@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components.assembler.card_file import read_card
 from components.dataset.manifest import newest_span
+from components.servable.card_file import read_card
 from pipeline.config.schema import PipelineConfig
 from pipeline.sources.images import SPLITS, source_images
 from pipeline.sources.registry import Registry, read_registry

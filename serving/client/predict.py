@@ -31,12 +31,14 @@ class Row:
         answer: what the servable says; None if there was an error.
         error: why the file could not be judged; None if it could.
         content: the image's bytes, where the path cannot be read again.
+        model: name, version and training data of the model, if it comes with the product; else None.
     """
 
     path: Path
     answer: Answer | None = None
     error: str | None = None
     content: bytes | None = field(default=None, repr=False)
+    model: Mapping[str, Any] | None = None
 
     @property
     def verdict(self) -> str | None:
@@ -54,14 +56,16 @@ class Row:
         return self.answer.source_probabilities if self.answer else {}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the row as `genattr predict` writes it in JSON lines; the key `error` only if there was one."""
+        """Return the row as `genattr predict` writes it in JSON lines; `error` and `model` only if there is one."""
         document: dict[str, Any] = {
             "path": str(self.path),
             "verdict": self.verdict,
             "fake_probability": self.fake_probability,
             "source_probabilities": self.source_probabilities,
         }
-        return document if self.error is None else {**document, "error": self.error}
+        if self.error is not None:
+            document["error"] = self.error
+        return document if self.model is None else {**document, "model": dict(self.model)}
 
 
 def predict_files(

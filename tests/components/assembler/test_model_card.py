@@ -7,7 +7,6 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from components.assembler.card_figures import model_figures
-from components.assembler.card_file import CARD_FILE, read_card, write_card
 from components.assembler.model_card import (
     ArtifactRecord,
     AssemblyRun,
@@ -19,6 +18,7 @@ from components.assembler.model_card import (
 from components.features.parameters import InputParameters
 from components.metrics.calibration import Calibration
 from components.metrics.operating_point import OperatingPoint
+from components.servable.card_file import CARD_FILE, read_card, write_card
 from components.training import artifacts
 from components.training.history import History
 from components.training.trained import SplitScores, TrainedModule

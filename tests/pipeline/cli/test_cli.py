@@ -10,7 +10,7 @@ from pipeline.cli.main import build_parser, main
 REPOSITORY = Path(__file__).resolve().parents[3]
 COMMANDS = (
     *("sample", "prepare", "run", "serve", "predict", "import-weights", "demo", "evaluate"),
-    *("sources", "describe"),
+    *("sources", "describe", "ship"),
 )
 
 
@@ -66,7 +66,6 @@ def test_the_example_of_a_command_is_one_that_it_accepts(capsys, command):
         (("paint",), "paint"),
         ((), "COMMAND"),
         (("prepare", "images", "out", "--train", "many"), "must be a number of images"),
-        (("predict", "a.png"), "--model --grpc --rest"),
         (("predict", "a.png", "--model", "m", "--rest", "http://h"), "not allowed with"),
         (("predict", "a.png", "--rest", "http://h", "--version", "1", "--label", "stable"), "not allowed with"),
         (("predict", "a.png", "--rest", "http://h", "--concurrency", "many"), "--concurrency"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.assembler.card_file import write_card
+from components.servable.card_file import write_card
 from pipeline.cli.main import main
 
 HOSTILE = "<script>alert(1)</script>|x"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.assembler.card_file import write_card
+from components.servable.card_file import write_card
 from pipeline.config.schema import validate_config
 from pipeline.sources.listing import HEADINGS, list_sources
 from pipeline.sources.registry import Registry, write_registry

@@ -4,20 +4,39 @@ import json
 
 import pytest
 
+from serving import contract
 from serving.errors import ServableError
-from serving.servable.shipped import default_model, introduction, resolve_model, shipped_models
+from serving.servable.shipped import (
+    default_model,
+    identity,
+    introduction,
+    model_argument,
+    resolve_model,
+    shipped_models,
+)
+from serving.servable.trained_on import TrainedOn, TrainingSource, read_trained_on
+
+STATED = TrainedOn(
+    "faces_model",
+    "web",
+    "2026-12-01",
+    "CC BY-NC-SA 4.0",
+    (TrainingSource("real_ffhq", "real", 1200, "FFHQ"), TrainingSource("gan_a", "fake", 34)),
+)
+IN_WORDS = (
+    "trained on 1,234 images of 2 sources by recipe web, pushed 2026-12-01; licence of the weights: CC BY-NC-SA 4.0"
+)
 
 
 @pytest.fixture
 def root(tmp_path):
     """Two models; of faces two versions and a push in progress, of the other none that is complete."""
     for version in ("1", "2", ".partial.3"):
-        (tmp_path / "models" / "faces" / version).mkdir(parents=True)
+        (tmp_path / "models" / "faces" / version / "assets.extra").mkdir(parents=True)
         (tmp_path / "models" / "faces" / version / "saved_model.pb").write_bytes(b"")
     (tmp_path / "models" / "empty" / "1").mkdir(parents=True)
     (tmp_path / "models" / "README.md").write_text("no model")
-    about = {"trained_on": "ten images of two sources", "licence": "CC BY-NC-SA 4.0"}
-    (tmp_path / "models" / "faces" / "about.json").write_text(json.dumps(about))
+    (tmp_path / "models" / "faces" / "2" / contract.TRAINED_ON).write_text(STATED.to_json())
     return tmp_path / "models"
 
 
@@ -36,8 +55,10 @@ def test_a_path_that_exists_wins_over_a_name(root, tmp_path, monkeypatch):
     assert resolve_model("faces", root).resolve() == tmp_path / "faces"
 
 
-def test_a_missing_path_is_left_to_who_opens_it(root):
-    assert str(resolve_model("runs/absent", root)) == "runs/absent"
+@pytest.mark.parametrize("text", ["runs/absent", "./faces", "faces/"])
+def test_what_has_a_separator_is_a_path(root, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model(model_argument(text), root).absolute() == (tmp_path / text).absolute()
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are(root, tmp_path, monkeypatch):
@@ -53,11 +74,29 @@ def test_without_the_default_model_the_error_names_every_way_out(tmp_path):
 
 @pytest.mark.parametrize("part", ["", "2"])
 def test_the_introduction_names_version_images_and_licence(root, part):
-    assert introduction(root / "faces" / part) == (
-        "model faces, version 2: trained on ten images of two sources; licence of the weights: CC BY-NC-SA 4.0"
-    )
+    model = identity(root / "faces" / part, root)
+    assert model == {"name": "faces", "version": 2, "trained_on": IN_WORDS}
+    assert introduction(model) == f"model faces, version 2: {IN_WORDS} (genattr describe faces)"
 
 
-def test_a_servable_of_ones_own_is_not_introduced(root):
-    (root / "faces" / "about.json").unlink()
-    assert introduction(root / "faces") is None
+def test_a_model_without_a_statement_says_so(root):
+    assert "does not state what it was trained on" in introduction(identity(root / "faces" / "1", root))
+
+
+def test_a_servable_of_ones_own_is_no_model_that_comes_with_the_product(root, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "1").symlink_to(root / "empty")
+    (root / "empty" / "saved_model.pb").write_bytes(b"")
+    assert identity(tmp_path / "mine", root) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format_version": 1}', '{"format_version": 2}'])
+def test_a_damaged_statement_is_refused_by_its_file(root, content):
+    (root / "faces" / "2" / contract.TRAINED_ON).write_text(content)
+    with pytest.raises(ServableError, match=r"trained_on\.json: (is damaged|must be of format)"):
+        identity(root / "faces", root)
+
+
+def test_a_statement_is_read_as_it_was_written(root):
+    assert read_trained_on(root / "faces" / "2") == STATED
+    assert json.loads(STATED.to_json())["sources"][1]["licence"] is None
