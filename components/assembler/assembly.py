@@ -1,5 +1,6 @@
 """From trained modules to one servable: which heads go in, and why others do not."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ from components.servable.modules_file import write_modules
 from components.servable.operating_points import OperatingPoints
 from components.servable.parameters import VerdictParameters
 from components.training import artifacts
+from components.training.trained import SplitScores
 from serving.servable.acceptance import HIGHEST_HEAD, Acceptance
 
 _DECIDED_BY_MODELS = VerdictParameters()
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,20 @@ def _acceptance(
     """Return the acceptance threshold of the heads that are assembled; None if none is wanted."""
     if verdict.acceptance == "none":
         return None
-    runs = {source: heads[source].run for source in blessed}
-    read = {source: artifacts.read_scores(run) for source, run in runs.items() if run is not None}
-    scored = {source: scores["eval"] for source, scores in read.items() if "eval" in scores}  # none of taken heads
+    found = {source: _eval_scores(heads[source]) for source in blessed}
+    scored = {source: scores for source, scores in found.items() if scores is not None}
+    if unscored := [source for source in found if source not in scored]:
+        _LOGGER.warning(
+            "verdict.acceptance: images of %s do not count, since their heads have no scores of the eval split",
+            ", ".join(unscored),
+        )
     real: frozenset[str] = frozenset()
-    if verdict.acceptance != HIGHEST_HEAD and primary.run is not None:
-        of_primary = artifacts.read_scores(primary.run).get("eval")
+    primary_scores = _eval_scores(primary)
+    if verdict.acceptance != HIGHEST_HEAD and primary_scores is not None:
         threshold = artifacts.read_description(primary.model).operating_point.threshold
-        real = frozenset() if of_primary is None else called_real(of_primary, threshold)
+        real = called_real(primary_scores, threshold)
     return fit_acceptance(scored, level, verdict.acceptance, verdict.known_rejection, real)
+
+
+def _eval_scores(candidate: Candidate) -> SplitScores | None:
+    return artifacts.read_scores(candidate.run).get("eval") if candidate.run else None

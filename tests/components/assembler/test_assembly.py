@@ -178,6 +178,18 @@ def test_too_few_images_leave_verdicts_as_they_are_and_the_operating_points_say_
     np.testing.assert_array_equal(modules.ask(tmp_path / "Format-Serving", images)["verdict"], plain["verdict"])
 
 
+def test_a_head_without_scores_is_named_and_its_images_do_not_count(answered, transform_graph, tmp_path, caplog):
+    _, plain, primary, heads = answered
+    heads = {**heads, SMOOTH: dataclasses.replace(heads[SMOOTH], run=None)}
+    verdict = VerdictParameters(acceptance="max_logit", known_rejection=0.25)
+    with caplog.at_level("WARNING"):
+        assemble(tmp_path, transform_graph, INPUTS, primary, heads, "instance", verdict)
+    assert f"images of {SMOOTH} do not count" in caplog.text
+    points = json.loads((tmp_path / "Format-Serving" / "assets" / "operating_points.json").read_text())
+    known = np.sort(scipy.special.logit(plain["source_probabilities"][9:25, 0].astype(np.float64)))
+    assert points["acceptance"]["threshold"] == pytest.approx(known[4], abs=1e-9)
+
+
 def test_the_servable_answers_as_the_modules_on_the_exported_preprocessing(assembled, candidates, transform_graph):
     folder, _ = assembled
     primary, heads = candidates

@@ -158,6 +158,27 @@ REFUSED = {
         "'low'",
         "without quotes",
     ),
+    "unknown acceptance score": (
+        {"verdict": {"acceptance": "odds"}},
+        "verdict.acceptance",
+        "'none', 'max_logit', 'energy' or 'highest_head'",
+        "'odds'",
+        "",
+    ),
+    "known rejection of nothing": (
+        {"verdict": {"known_rejection": 0.0}},
+        "verdict.known_rejection",
+        "greater than 0",
+        "0.0",
+        "",
+    ),
+    "known rejection of most": (
+        {"verdict": {"known_rejection": 0.6}},
+        "verdict.known_rejection",
+        "less than or equal to 0.5",
+        "0.6",
+        "",
+    ),
     "unknown key of the verdict": ({"verdict": {"band": [0.4, 0.6]}}, "verdict.band", "is not a key", "[0.4, 0.6]", ""),
 }
 

@@ -283,6 +283,17 @@ def test_the_band_reaches_the_assembler_and_changes_no_other_node(two_sources):
     assert changed == ["Assembler"]
 
 
+def test_an_acceptance_score_reaches_the_assembler_and_changes_no_other_node(two_sources):
+    accepting = compiled("first_a", "second_b", verdict={"acceptance": "energy", "known_rejection": 0.1})
+    verdict = json.loads(parameter(accepting["Assembler"], "verdict"))
+    assert (verdict["acceptance"], verdict["known_rejection"]) == ("energy", 0.1)
+    assert json.loads(parameter(two_sources["Assembler"], "verdict"))["acceptance"] == "none"
+    changed = [
+        name for name, node in accepting.items() if what_keys_the_cache(node) != what_keys_the_cache(two_sources[name])
+    ]
+    assert changed == ["Assembler"]
+
+
 def test_colours_reach_the_preprocessing():
     nodes = compiled(input={"representation": "pixel", "colour": "grey"})
     assert json.loads(parameter(nodes["Transform"], "custom_config"))["colours"] == {
