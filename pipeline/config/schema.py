@@ -208,7 +208,10 @@ class PipelineConfig(Parameters):
                     "primary module, and its heads come with it. Set primary.model instead."
                 )
         if self.primary.model is not None and self.warm_start is not None:
-            raise ValueError("warm_start: must be none where primary.model is set, which starts from a model already.")
+            raise ValueError(
+                f"warm_start: must be none where primary.model is set, got '{self.warm_start}': each of them names "
+                "what the primary module starts from. Remove one of them."
+            )
         return self
 
     def span_of(self, source: SourceParameters) -> int | None:
