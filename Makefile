@@ -25,16 +25,21 @@ setup:
 demo: setup
 	@.venv/bin/genattr demo
 
-# The model that comes with the product: see models/faces/README.md for the images.
+# The model that comes with the product: docs/data.md has the images.
 faces: setup
 	@test -d "$(FACES_WEB)" -a -d "$(FACES)" || { echo "make faces: name both image trees: FACES_WEB=TREE FACES=TREE"; exit 2; }
 	rm -rf data/faces_images && mkdir -p data/faces_images
-	cp -r $(FACES_WEB)/real $(FACES_WEB)/fake data/faces_images
-	for class in real fake; do for source in $(FACES)/$$class/*; do \
-	  mkdir -p data/faces_images/$$class/$${source##*/}/png && cp $$source/* data/faces_images/$$class/$${source##*/}/png || exit 1; \
+	cp -r --no-preserve=mode "$(FACES_WEB)/real" "$(FACES_WEB)/fake" data/faces_images
+	for class in real fake; do for source in "$(FACES)/$$class"/*; do \
+	  mkdir -p "data/faces_images/$$class/$${source##*/}" && \
+	  cp -r --no-preserve=mode "$$source" "data/faces_images/$$class/$${source##*/}/png" || exit 1; \
 	done; done
 	.venv/bin/genattr prepare data/faces_images data/faces_model --size 256 --train 0.8 --eval 0.1 --test 0.1
 	.venv/bin/genattr run configs/faces_model.yaml
+	.venv/bin/genattr evaluate runs/faces_model/serving/generator_attribution data/faces_model \
+	  -o runs/faces_model/evaluation --perturb all
+	.venv/bin/genattr ship runs/faces_model/serving/generator_attribution faces \
+	  --evaluation runs/faces_model/evaluation --again "make faces FACES_WEB=TREE FACES=TREE"
 
 bench: setup
 	@.venv/bin/python benchmarks/run.py

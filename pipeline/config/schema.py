@@ -184,7 +184,7 @@ class PipelineConfig(Parameters):
         return self
 
     @model_validator(mode="after")
-    def _auxiliary_task_of_the_primary_module(self) -> "PipelineConfig":
+    def _auxiliary_task_and_model_of_the_primary_module(self) -> "PipelineConfig":
         others = {"secondary": self.secondary} | {
             f"baselines[{number}].training": baseline.training for number, baseline in enumerate(self.baselines)
         }
@@ -194,21 +194,12 @@ class PipelineConfig(Parameters):
                     f"{name}.auxiliary: must be none, got weight {training.auxiliary.weight:g}: only the primary "
                     "module is trained with an auxiliary task. Set primary.auxiliary instead."
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _model_of_the_primary_module(self) -> "PipelineConfig":
-        others = {"secondary": self.secondary} | {
-            f"baselines[{number}].training": baseline.training for number, baseline in enumerate(self.baselines)
-        }
-        for name, training in others.items():
             if training.model is not None:
-                raise ValueError(
-                    f"{name}.model: must be none, got '{training.model}': a given servable takes the place of the "
-                    "primary module, and its heads come with it. Set primary.model instead."
-                )
+                raise ValueError(f"{name}.model: must be none, got '{training.model}'. Set primary.model instead.")
         if self.primary.model is not None and self.warm_start is not None:
-            raise ValueError("warm_start: must be none where primary.model is set, which starts from a model already.")
+            raise ValueError(
+                f"warm_start: must be none where primary.model is set, got '{self.warm_start}'. Remove one of them."
+            )
         return self
 
     def span_of(self, source: SourceParameters) -> int | None:

@@ -260,11 +260,15 @@ def _acceptance(records: Mapping[str, NodeRecord]) -> Acceptance | None:
 def _confusion(
     config: PipelineConfig, records: Mapping[str, NodeRecord]
 ) -> tuple[list[str], list[str], np.ndarray] | None:
-    """Counts the verdicts of the assembled servable."""
+    """Counts the verdicts of the assembled servable; None if it has heads that were taken and never scored here."""
     assembled = _output(records, ASSEMBLER, "model")
     if assembled is None:
         return None
     sources = list(read_assembly(assembled.path).heads)
+    if any(
+        MAIN_SPLIT not in artifacts.read_scores(_required(records, trainer_of(name), "model_run")) for name in sources
+    ):
+        return None
     decided = _decided(config, records, sources)
     with_uncertain = config.verdict.uncertain_band is not None
     return verdict_confusion(

@@ -57,6 +57,20 @@ def band_case(band, rule):
 
 
 REFUSED = {
+    "a given model in the place of a head": (
+        {"secondary": {"model": "faces"}},
+        "secondary.model",
+        "must be none",
+        "'faces'",
+        "Set primary.model instead",
+    ),
+    "a given model and a warm start": (
+        {"primary": {"model": "faces"}, "warm_start": "runs/a"},
+        "warm_start",
+        "must be none where primary.model is set",
+        "'runs/a'",
+        "Remove one of them",
+    ),
     "unknown key at the top": ({"nmae": 1}, "nmae", "is not a key", "1", "keys here: attribution_level, baselines, "),
     "unknown nested key": (
         {"primary": {"batch_sise": 8}},

@@ -313,6 +313,26 @@ def test_a_warm_start_reaches_the_nodes_that_have_an_earlier_model(tmp_path):
     assert parameter(nodes["SecondaryTrainer.new_b"], "warm_start") == ""
 
 
+def test_heads_of_a_given_model_are_assembled_beside_new_ones_without_being_judged(tmp_path, two_sources):
+    values = {"name": "demo", "data": {"dataset": "data/demo"}, "output_root": "runs/demo", "sources": ["first_a"]}
+    config = validate_config({**values, "primary": {"model": "faces"}}, "test")
+    starts = {"PrimaryTrainer": "primary", "SecondaryTrainer.first_a": "first", "SecondaryTrainer.kept_b": "kept"}
+    given = {name: tmp_path / place for name, place in starts.items()}
+    nodes = {
+        node.pipeline_node.node_info.id: node.pipeline_node
+        for node in Compiler().compile(create_pipeline(config, given)).nodes
+    }
+    assert "Evaluator.first_a" in nodes
+    assert "Evaluator.kept_b" not in nodes
+    assert parameter(nodes["SecondaryTrainer.kept_b"], "warm_start") == str(given["SecondaryTrainer.kept_b"])
+    assert json.loads(parameter(nodes["SecondaryTrainer.kept_b"], "training"))["model"] == "faces"
+    assert parameter(nodes["SecondaryTrainer.first_a"], "warm_start") == ""
+    assert json.loads(parameter(nodes["SecondaryTrainer.first_a"], "training"))["model"] is None
+    assert json.loads(parameter(nodes["Assembler"], "sources")) == ["kept_b", "first_a"]
+    assert producers(nodes["Assembler"], "model.kept_b") == ["SecondaryTrainer.kept_b"]
+    assert "blessing.kept_b" not in nodes["Assembler"].inputs.inputs
+
+
 def test_a_pipeline_without_sources_has_the_primary_module_alone():
     assert sorted(compiled()) == sorted(DATA + PRIMARY + END)
 

@@ -220,6 +220,7 @@ REFUSED = {
     "a dataset beside the volume": ({"data": {"dataset": "data/ganfp"}}, "data.dataset: must lie below"),
     "a way out of the volume": ({"output_root": f"{MOUNT}/../runs"}, "output_root: must lie below"),
     "a warm start beside the volume": ({"warm_start": "/elsewhere"}, "warm_start: must lie below"),
+    "a given model, whose heads are not known here": ({"primary": {"model": "faces"}}, "primary.model: must be none"),
     "resources of no node": ({"kubeflow": {"nodes": {"Trainer": {"cpu": "2"}}}}, "kubeflow.nodes.Trainer: is no node"),
     "resources of no head": (
         {"kubeflow": {"nodes": {"SecondaryTrainer.x": {"cpu": "2"}}}},
