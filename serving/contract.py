@@ -24,6 +24,8 @@ INPUT_EXAMPLES = "examples"  # string [batch]: one serialized tf.Example a row
 OUTPUT_FAKE_PROBABILITY = "fake_probability"  # float32 [batch], 0..1
 OUTPUT_SOURCE_PROBABILITIES = "source_probabilities"  # float32 [batch, heads], 0..1
 OUTPUT_SOURCE_NAMES = "source_names"  # string [batch, heads]: which source each column speaks of
+# float32 [batch, 2], 0..1: lowest and highest of the image and its mild re-savings; of servables with stability alone.
+OUTPUT_FAKE_PROBABILITY_RANGE = "fake_probability_range"
 OUTPUT_VERDICT = "verdict"  # string [batch]: one of the verdicts below, or a source's name
 OUTPUT_DETECTION_HEATMAP = "detection_heatmap"  # float32 [batch, height, width]
 OUTPUT_SOURCE_HEATMAPS = "source_heatmaps"  # float32 [batch, heads, height, width]
@@ -32,13 +34,14 @@ OUTPUT_SOURCE_HEATMAPS = "source_heatmaps"  # float32 [batch, heads, height, wid
 VERDICT_REAL = "real"  # the primary module says real, and no head claims the image
 VERDICT_UNKNOWN_GENERATOR = "unknown_generator"  # the primary module says fake, and no head claims the image
 VERDICT_CONTRADICTION = "contradiction"  # the primary module says real, yet a head claims the image
-VERDICT_UNCERTAIN = "uncertain"  # the primary module's probability lies in the servable's band: neither real nor fake
+# Neither real nor fake: the primary module's probability lies in the servable's band, or re-savings change its mind.
+VERDICT_UNCERTAIN = "uncertain"
 RESERVED_VERDICTS = (VERDICT_REAL, VERDICT_UNKNOWN_GENERATOR, VERDICT_CONTRADICTION, VERDICT_UNCERTAIN)
 
 # Files of a servable, relative to its version directory.
 # {"detection": t, "sources": {name: t}, "input": {...}}; with a band, "uncertain_band": [lowest, highest] too;
 # with an acceptance threshold, "acceptance": {"score": s, "threshold": t, "known_rejection": share}, or the bare t of
-# the score "highest_head"; where none could be chosen, t is null and "note" says why.
+# the score "highest_head"; where none could be chosen, t is null and "note" says why. With re-savings, "stability": n.
 ASSET_OPERATING_POINTS = "assets/operating_points.json"
 ASSET_LABEL_MAP = "assets/label_map.json"  # {"detection": {"real": 0, "fake": 1}, "sources": [...], "verdicts": [...]}
 WARMUP_REQUESTS = "assets.extra/tf_serving_warmup_requests"

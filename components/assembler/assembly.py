@@ -83,6 +83,7 @@ def assemble(
         {source: artifacts.read_description(model).operating_point.threshold for source, model in blessed.items()},
         verdict.uncertain_band,
         _acceptance(blessed, primary, heads, level, verdict),
+        verdict.stability,
     )
     primary_model = artifacts.read_model(primary.model)
     head_models = {source: artifacts.read_model(model) for source, model in blessed.items()}

@@ -15,6 +15,7 @@ from components.models.distances import SourceDistance
 from components.servable.grouped_heads import GroupedHeads
 from components.servable.judging import Judge, ViewsJudge, WindowJudge
 from components.servable.operating_points import OperatingPoints
+from components.servable.resaving import RESAVINGS, resaved
 from components.servable.verdict import verdicts
 from serving import contract
 
@@ -106,7 +107,7 @@ class AttributionModule(tf.Module):
         }
 
     def _answers(self, image_bytes: tf.Tensor, explained: bool) -> dict[str, tf.Tensor]:
-        """Returns the four outputs, with heatmaps if they are to be explained."""
+        """Returns the four outputs, with the range of re-savings and with heatmaps where there are any."""
         judgement = self._judge.judge(image_bytes, with_maps=explained)
         batch = tf.shape(image_bytes)[0]
         heatmaps = {}
@@ -127,13 +128,28 @@ class AttributionModule(tf.Module):
             judgement.within,
             self.points.acceptance,
         )
+        stability = {}
+        if self.points.stability:
+            lowest, highest = self._probability_range(image_bytes, judgement.fake_probability)
+            stability[contract.OUTPUT_FAKE_PROBABILITY_RANGE] = tf.stack([lowest, highest], axis=1)
+            flips = (lowest < self.points.detection) & (highest >= self.points.detection)
+            verdict = tf.where(flips, contract.VERDICT_UNCERTAIN, verdict)
         return {
             contract.OUTPUT_FAKE_PROBABILITY: judgement.fake_probability,
             contract.OUTPUT_SOURCE_PROBABILITIES: judgement.source_probabilities,
             contract.OUTPUT_SOURCE_NAMES: source_names,
             contract.OUTPUT_VERDICT: verdict,
+            **stability,
             **heatmaps,
         }
+
+    def _probability_range(self, image_bytes: tf.Tensor, fake_probability: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns lowest and highest fake probability, (batch,) each, of the images and their mild re-savings."""
+        found = [fake_probability]
+        for resaving in RESAVINGS[: self.points.stability]:
+            again = resaved(image_bytes, resaving, self.inputs.smallest_side)
+            found.append(self._judge.judge(again, with_maps=False).fake_probability)
+        return tf.reduce_min(found, axis=0), tf.reduce_max(found, axis=0)
 
 
 def _window_features(inputs: InputParameters, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -23,12 +23,14 @@ class OperatingPoints:
             included; 0..1, the lower first. None: no image is uncertain.
         acceptance: score of all heads together, and the threshold from which on a fake image is attributed to a known
             generator. None: each head's own threshold decides.
+        stability: number of mild re-savings on which each image is judged again, see components/servable/resaving.py.
     """
 
     detection: float
     sources: Mapping[str, float] = field(default_factory=dict)
     uncertain_band: tuple[float, float] | None = None
     acceptance: Acceptance | None = None
+    stability: int = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError if a threshold lies outside 0..1, or the band is none."""
@@ -55,6 +57,7 @@ class OperatingPoints:
             "sources": dict(self.sources),
             **({"uncertain_band": list(self.uncertain_band)} if self.uncertain_band else {}),
             **({"acceptance": self.acceptance.to_json()} if self.acceptance else {}),
+            **({"stability": self.stability} if self.stability else {}),
             "level": level,
             "input": {
                 "representation": inputs.representation,
@@ -77,7 +80,7 @@ class OperatingPoints:
         reserved = [contract.VERDICT_REAL, contract.VERDICT_UNKNOWN_GENERATOR]
         if sources:
             reserved.append(contract.VERDICT_CONTRADICTION)
-        if self.uncertain_band:
+        if self.uncertain_band or self.stability:
             reserved.append(contract.VERDICT_UNCERTAIN)
         content = {
             "detection": {"real": contract.REAL_LABEL, "fake": contract.FAKE_LABEL},

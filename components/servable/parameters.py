@@ -20,11 +20,16 @@ class VerdictParameters(Parameters):
         known_rejection: largest share of the eval split's images of generators with a head that may fall below the
             threshold, above 0, at most 0.5. For "max_logit" and "energy" only images that the primary module calls fake
             count: the threshold decides on no others.
+        stability: number of mild re-savings on which an image is judged again, 0 to 3: as JPEG of quality 95, of 85,
+            and moved by one pixel. Where the primary module calls one of them real and another fake, the verdict is
+            "uncertain". The servable then costs 1 + `stability` times as much.
     """
 
     uncertain_band: tuple[float, float] | None = None
     acceptance: Literal["none", "max_logit", "energy", "highest_head"] = "none"
     known_rejection: float = Field(default=0.05, gt=0.0, le=0.5)
+
+    stability: int = Field(default=0, ge=0, le=3)
 
     @field_validator("uncertain_band", mode="before")
     @classmethod

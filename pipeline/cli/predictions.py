@@ -26,7 +26,8 @@ _STYLES = MappingProxyType(
 def write_jsonl(rows: Iterable[Row], stream: TextIO) -> None:
     """Write one JSON object per row, each as soon as it is known.
 
-    {"path", "verdict", "fake_probability", "source_probabilities": {source: p}, "error"?, "model"?}; where there is an
+    {"path", "verdict", "fake_probability", "source_probabilities": {source: p}, "fake_probability_range"?, "error"?,
+    "model"?}; where there is an
     error, verdict and fake_probability are null and source_probabilities is empty. A byte NN of a path that is not
     UTF-8 is written as \\udcNN, as Python's json and os.fsencode read it back.
     """

@@ -182,7 +182,7 @@ class Judged:
             for name in self.raw
         }
         thresholds = np.array([servable.detection, *servable.sources.values()], np.float32)
-        return ServableScores(thresholds, heads, images, answers, servable.uncertain_band)
+        return ServableScores(thresholds, heads, images, answers, servable.uncertain_band, servable.can_be_uncertain)
 
 
 def judge(
@@ -213,7 +213,7 @@ def judge(
     judged = Judged(raw={name: [] for name in asked}, verdicts={name: [] for name in asked})
     heads = list(servable.sources)
     verdicts = {name: name for name in (*heads, *contract.RESERVED_VERDICTS)}  # one text for all images that got it
-    if servable.uncertain_band is None:
+    if not servable.can_be_uncertain:
         del verdicts[contract.VERDICT_UNCERTAIN]
     done = 0
     for batch in _batches(records, options.batch_size):
@@ -298,6 +298,7 @@ def _head(
             "heads": list(servable.sources),
             "operating_points": {PRIMARY: servable.detection, **servable.sources},
             **({"uncertain_band": list(servable.uncertain_band)} if servable.uncertain_band else {}),
+            **({"stability": servable.stability} if servable.stability else {}),
             **({"acceptance": servable.acceptance.to_json()} if servable.acceptance else {}),
         },
         "dataset": {

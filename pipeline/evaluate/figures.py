@@ -144,8 +144,9 @@ def verdict_figures(scores: ServableScores, perturbation: str, chosen: np.ndarra
         - `contradictions`: `count` of images that the primary module calls real while a head claims them,
           `predicted_real`, `share_of_images`, and `share_of_predicted_real` (invalid attributions out of those that are
           predicted real); None where there are none to take a share of. An uncertain image is not predicted real.
-        - `uncertain`, where the servable has a band: `band` [lowest, highest], `count`, `share_of_images`, and
-          `accuracy_of_others`, the share of right verdicts among the images that are not uncertain; None without any.
+        - `uncertain`, where the servable gives that verdict: `band` [lowest, highest] if it has one, `count`,
+          `share_of_images`, and `accuracy_of_others`, the share of right verdicts among the images that are not
+          uncertain; None without any.
         - `unknown_generator`: for `testonly_fakes` and for `fakes_without_head` their `images`, the `count` of them
           that got this verdict, and its `rate`.
     """
@@ -155,8 +156,8 @@ def verdict_figures(scores: ServableScores, perturbation: str, chosen: np.ndarra
     # A source may be called "real" though it lies under fake/; as a row it must not look like a verdict.
     reserved = np.isin(groups, contract.RESERVED_VERDICTS) & (labels == contract.FAKE_LABEL)
     groups = np.where(reserved, np.char.add("fake/", groups), groups)
-    band = scores.uncertain_band
-    rows, columns, matrix = verdict_confusion(groups.tolist(), verdicts.tolist(), heads, labels, band is not None)
+    can_be_uncertain = scores.can_be_uncertain
+    rows, columns, matrix = verdict_confusion(groups.tolist(), verdicts.tolist(), heads, labels, can_be_uncertain)
     rights = [columns.index(row if row in columns else contract.VERDICT_UNKNOWN_GENERATOR) for row in rows]
     right = matrix[np.arange(len(rows)), rights]
     totals = matrix.sum(axis=1)
@@ -182,10 +183,10 @@ def verdict_figures(scores: ServableScores, perturbation: str, chosen: np.ndarra
             "fakes_without_head": _rate(unknown, fake & ~np.isin(groups, heads)),
         },
     }
-    if band is not None:
+    if can_be_uncertain:
         count = int(uncertain.sum())
         figures["uncertain"] = {
-            "band": list(band),
+            **({"band": list(scores.uncertain_band)} if scores.uncertain_band else {}),
             "count": count,
             "share_of_images": _ratio(count, labels.size),
             "accuracy_of_others": _ratio(int(right.sum()), labels.size - count),

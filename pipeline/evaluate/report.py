@@ -97,8 +97,8 @@ def _tiles(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     )
     if "uncertain" in verdicts:
         uncertain = verdicts["uncertain"]
-        lowest, highest = uncertain["band"]
-        said = f"{lowest:g} to {highest:g}; of the others {share(uncertain['accuracy_of_others'])} right"
+        band = "{:g} to {:g}; ".format(*uncertain["band"]) if "band" in uncertain else ""
+        said = f"{band}of the others {share(uncertain['accuracy_of_others'])} right"
         shown.append(("Uncertain", share(uncertain["share_of_images"]), said))
     unknown = verdicts["unknown_generator"]["testonly_fakes"]
     if unknown["images"]:

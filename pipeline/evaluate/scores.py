@@ -88,6 +88,7 @@ class ServableScores:
         answers: perturbation -> answers; "none" (the images as they are in the dataset) comes first.
         uncertain_band: lowest and highest fake probability at which the servable's verdict is "uncertain", None where
             it has no such band.
+        can_be_uncertain: whether "uncertain" is among its verdicts.
     """
 
     thresholds: np.ndarray
@@ -95,6 +96,7 @@ class ServableScores:
     images: Images
     answers: Mapping[str, Answers]
     uncertain_band: tuple[float, float] | None = None
+    can_be_uncertain: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError if shapes do not fit each other, or the unperturbed answers are missing."""

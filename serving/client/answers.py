@@ -36,12 +36,15 @@ class Answer:
         source_probabilities: the same for each source: 0..1, that the image comes from it.
         verdict: a source's name, or one of `contract.RESERVED_VERDICTS`.
         heatmaps: only if the signature `explain` was asked.
+        fake_probability_range: lowest and highest fake probability of the image and its mild re-savings, of a servable
+            that judges these as well; else None.
     """
 
     fake_probability: float
     source_probabilities: dict[str, float]
     verdict: str
     heatmaps: Heatmaps | None = field(default=None, compare=False)
+    fake_probability_range: tuple[float, float] | None = None
 
 
 class PredictionError(Exception):
@@ -137,11 +140,17 @@ def _answer(outputs: Mapping[str, Any], row: int) -> Answer:
         detection = np.asarray(outputs[contract.OUTPUT_DETECTION_HEATMAP][row], np.float32)
         sources = [np.asarray(values, np.float32) for values in outputs[contract.OUTPUT_SOURCE_HEATMAPS][row]]
         heatmaps = Heatmaps(detection, dict(zip(names, sources, strict=True)))
+    span = outputs.get(contract.OUTPUT_FAKE_PROBABILITY_RANGE)
+    lowest_and_highest = None
+    if span is not None:
+        lowest, highest = span[row]
+        lowest_and_highest = (_shortest(lowest), _shortest(highest))
     return Answer(
         fake_probability=_shortest(outputs[contract.OUTPUT_FAKE_PROBABILITY][row]),
         source_probabilities=dict(zip(names, probabilities, strict=True)),
         verdict=_text(outputs[contract.OUTPUT_VERDICT][row]),
         heatmaps=heatmaps,
+        fake_probability_range=lowest_and_highest,
     )
 
 

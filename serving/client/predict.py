@@ -56,13 +56,15 @@ class Row:
         return self.answer.source_probabilities if self.answer else {}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the row as `genattr predict` writes it in JSON lines; `error` and `model` only if there is one."""
+        """Return the row as `genattr predict` writes it in JSON lines; optional keys only where there is a value."""
         document: dict[str, Any] = {
             "path": str(self.path),
             "verdict": self.verdict,
             "fake_probability": self.fake_probability,
             "source_probabilities": self.source_probabilities,
         }
+        if self.answer is not None and self.answer.fake_probability_range is not None:
+            document["fake_probability_range"] = list(self.answer.fake_probability_range)
         if self.error is not None:
             document["error"] = self.error
         return document if self.model is None else {**document, "model": dict(self.model)}

@@ -25,6 +25,7 @@ class ServableDescription:
         uncertain_band: lowest and highest fake probability at which its verdict is "uncertain", None without a band.
         acceptance: score and threshold from which on a fake image is of a known generator; None where each head's own
             operating point decides.
+        stability: number of mild re-savings on which it judges each image again.
     """
 
     version: Version
@@ -35,6 +36,12 @@ class ServableDescription:
     representation: str
     uncertain_band: tuple[float, float] | None = None
     acceptance: Acceptance | None = None
+    stability: int = 0
+
+    @property
+    def can_be_uncertain(self) -> bool:
+        """Whether "uncertain" is among its verdicts."""
+        return self.uncertain_band is not None or self.stability > 0
 
     def in_words(self) -> str:
         """Returns one sentence."""
@@ -43,6 +50,8 @@ class ServableDescription:
         said = f"Version {self.version.number}: {read}, {window}, heads: {', '.join(self.sources) or 'none'}"
         if self.acceptance is not None:
             said += f"; {self.acceptance.in_words()}"
+        if self.stability:
+            said += f"; uncertain where one of {self.stability} mild re-savings changes its mind"
         if self.uncertain_band is None:
             return f"{said}."
         lowest, highest = self.uncertain_band
@@ -73,6 +82,7 @@ def describe(path: Path) -> ServableDescription:
             representation=str(inputs.get("representation", "")),
             uncertain_band=_band(said.get("uncertain_band")),
             acceptance=parse_acceptance(said.get("acceptance")),
+            stability=int(said.get("stability", 0)),
         )
     except OSError as error:
         raise ServableError(f"{file}: cannot be read: {error.strerror or error}. {again}") from error
