@@ -1,4 +1,4 @@
-"""Heads for a new generator on the primary module of a servable that was pushed elsewhere, through the whole pipeline."""
+"""A head for a new generator on the primary module of a servable that was pushed elsewhere: the whole pipeline."""
 
 import json
 from pathlib import Path
