@@ -9,11 +9,8 @@ import pytest
 from pipeline.cli.parser import build_parser
 from tests.support.repository import REPOSITORY
 
-DOCUMENTS = sorted(
-    path
-    for pattern in ("*.md", "docs/*.md", "k8s/*.md", "benchmarks/*.md", "models/*.md", "models/*/*.md")
-    for path in REPOSITORY.glob(pattern)
-)
+PATTERNS = ("*.md", "docs/*.md", "k8s/*.md", "benchmarks/*.md", "models/*.md", "models/*/*.md")
+DOCUMENTS = sorted(path for pattern in PATTERNS for path in REPOSITORY.glob(pattern))
 NAMES = [path.relative_to(REPOSITORY).as_posix() for path in DOCUMENTS]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.cli import output
@@ -45,8 +46,9 @@ def _serve(options: argparse.Namespace) -> int:
     from serving.server.protocols.ports import require_free_ports
     from serving.server.telemetry.access_log import write_access_log
 
-    base = None if options.model_base_dir is None else resolve_model(options.model_base_dir)
-    server = options_from(options, base)
+    server = options_from(options, options.model_base_dir)
+    if server.model_base_path is not None:
+        server = replace(server, model_base_path=resolve_model(server.model_base_path))
     require_free_ports(server)
     write_access_log(options.access_log)
     bound_arenas()

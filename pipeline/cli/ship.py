@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from pipeline.cli import output
 from pipeline.cli.command import Commands, add_command
@@ -41,7 +42,7 @@ def add_ship(commands: Commands) -> None:
 
 def _ship(options: argparse.Namespace) -> int:
     """Copy a pushed servable to the models that come with the product."""
-    evaluations = {report.resolve().name: _metrics(report) for report in options.evaluations}
+    evaluations = dict(_metrics(report) for report in options.evaluations)
     import_tensorflow(options.verbose)
     from pipeline.model_card.shipping import ship
 
@@ -59,10 +60,12 @@ def _ship(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _metrics(report: Path) -> dict[str, object]:
+def _metrics(report: Path) -> tuple[str, dict[str, Any]]:
+    """Return the name of the dataset that a report is on, and its figures."""
     path = report / "metrics.json"
     try:
-        content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        dataset = Path(content["dataset"]["path"]).name
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"evaluations: {path} is damaged: {error}. Evaluate again with genattr evaluate.") from error
-    return content
+    return dataset, content

@@ -265,9 +265,7 @@ def _confusion(
     if assembled is None:
         return None
     sources = list(read_assembly(assembled.path).heads)
-    if any(
-        MAIN_SPLIT not in artifacts.read_scores(_required(records, trainer_of(name), "model_run")) for name in sources
-    ):
+    if config.primary.takes_module and not {source.name for source in config.sources}.issuperset(sources):
         return None
     decided = _decided(config, records, sources)
     with_uncertain = config.verdict.uncertain_band is not None

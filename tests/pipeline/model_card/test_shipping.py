@@ -18,7 +18,7 @@ STATED = TrainedOn(
 )
 METRICS = {
     "images": 8,
-    "dataset": {"splits": {"test": 8, "testonly": 0}},
+    "dataset": {"path": "/machine/data/faces_model", "splits": {"test": 8, "testonly": 0}},
     "models": [
         {
             "name": "primary",
@@ -80,6 +80,7 @@ def test_nothing_in_it_names_a_place_of_the_machine_that_trained_it(shipped):
         "Licence of the weights: for research only.",
         "| gan_a  | fake  | 40     | made here          |",
         "- Few images.",
+        "## Measured on faces_model",
         "By genattr evaluate, on 8 images: 8 of test.",
         "| primary | blur         | 8      | 0.625   |",
         "`make faces`",
