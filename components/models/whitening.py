@@ -63,6 +63,8 @@ class WhitenedProjection(keras.layers.Layer):
             name="basis",
             shape=(features, self.rank),
             initializer=lambda shape, dtype: tf.eye(*shape, dtype=dtype),
+            # Half the room of a saved model, and rounded by less than a thousandth: the kernel is trained on top of it.
+            dtype="float16",
             trainable=False,
         )
         self.kernel = self.add_weight(
@@ -76,7 +78,8 @@ class WhitenedProjection(keras.layers.Layer):
     def project(self, inputs: tf.Tensor, dtype: str) -> tf.Tensor:
         """Returns the projection, whose one large product is computed in `dtype`."""
         centred = tf.cast(tf.cast(inputs, tf.float32) - tf.convert_to_tensor(self.mean), dtype)
-        weights = tf.linalg.matmul(tf.convert_to_tensor(self.basis), tf.convert_to_tensor(self.kernel))
+        basis, kernel = (tf.cast(tf.convert_to_tensor(part), tf.float32) for part in (self.basis, self.kernel))
+        weights = tf.linalg.matmul(basis, kernel)
         rows = tf.linalg.matmul(tf.reshape(centred, (-1, self.basis.shape[0])), tf.cast(weights, dtype))
         return tf.reshape(rows, tf.concat([tf.shape(inputs)[:-1], [self.units]], axis=0))
 

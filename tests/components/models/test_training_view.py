@@ -82,7 +82,8 @@ def test_a_view_leaves_the_model_as_it_is(model):
     before = model.to_json()
     training_view(model, "bfloat16")
     assert model.to_json() == before
-    assert {variable.dtype for variable in model.weights if variable.name != "batches"} == {"float32"}
+    fixed = ("batches", "basis")  # a counter, and what is rounded on purpose
+    assert {variable.dtype for variable in model.weights if variable.name not in fixed} == {"float32"}
 
 
 def test_blocks_in_bfloat16_are_close_to_float32():

@@ -54,7 +54,8 @@ def test_a_projection_is_the_product_of_centred_features_basis_and_kernel(dtype,
     mean, basis = features.mean((0, 1, 2)), whitening_basis(np.cov(features.reshape(-1, FEATURES).T), RANK)
     layer.mean.assign(mean)
     layer.basis.assign(basis)
-    expected = (features.astype(np.float64) - mean) @ basis.astype(np.float64) @ layer.kernel.numpy()
+    np.testing.assert_allclose(layer.basis, basis, rtol=1e-3, atol=1e-6)
+    expected = (features.astype(np.float64) - mean) @ layer.basis.numpy().astype(np.float64) @ layer.kernel.numpy()
     found = np.asarray(layer.project(features, dtype), np.float64)
     assert np.linalg.norm(found - expected) < close * np.linalg.norm(expected)
 
