@@ -105,6 +105,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "augmentation": _AS_ON_THE_WEB,
             "copies": 12,
             "calibration_copies": 4,
+            "operating_point": {"rule": "target_fpr", "target_fpr": 0.01},
             "layers": {"initialization": "he", "batch_norm_momentum": 0.9},
         },
     },
