@@ -137,7 +137,8 @@ class GroupedHeads(tf.Module):
             raise ValueError("heads: must average over places, to judge several windows of an image as one.")
         batch = tf.shape(middle_features)[0]
         if not self.count:
-            return tf.zeros((batch, 0, 1)), tf.zeros((batch, 0, 0, 0))
+            places = (tf.shape(middle_features)[1:3] + 1) // 2
+            return tf.zeros((batch, 0, 1)), tf.zeros(tf.concat([[batch, 0], places], axis=0))
 
         def of_head(weights: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
             features = self._last_features(middle_features, weights)

@@ -182,7 +182,7 @@ class Judged:
             for name in self.raw
         }
         thresholds = np.array([servable.detection, *servable.sources.values()], np.float32)
-        return ServableScores(thresholds, heads, images, answers, servable.uncertain_band, servable.can_be_uncertain)
+        return ServableScores(thresholds, heads, images, answers, servable.uncertain_band, servable.stability > 0)
 
 
 def judge(

@@ -88,7 +88,7 @@ class ServableScores:
         answers: perturbation -> answers; "none" (the images as they are in the dataset) comes first.
         uncertain_band: lowest and highest fake probability at which the servable's verdict is "uncertain", None where
             it has no such band.
-        can_be_uncertain: whether "uncertain" is among its verdicts.
+        judges_resavings: whether mild re-savings may make its verdict "uncertain" as well.
     """
 
     thresholds: np.ndarray
@@ -96,7 +96,12 @@ class ServableScores:
     images: Images
     answers: Mapping[str, Answers]
     uncertain_band: tuple[float, float] | None = None
-    can_be_uncertain: bool = False
+    judges_resavings: bool = False
+
+    @property
+    def can_be_uncertain(self) -> bool:
+        """Whether "uncertain" is among the servable's verdicts."""
+        return self.judges_resavings or self.uncertain_band is not None
 
     def __post_init__(self) -> None:
         """Raises ValueError if shapes do not fit each other, or the unperturbed answers are missing."""
